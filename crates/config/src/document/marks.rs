@@ -1,0 +1,98 @@
+//! Places in a text, and the shadow tree that holds one for every value.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::path::Step;
+
+/// A place in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column in characters, counted from 1.
+    pub column: usize,
+}
+
+impl Position {
+    /// The beginning of a text.
+    pub const START: Self = Self { line: 1, column: 1 };
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// Turns byte offsets of a text into positions.
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let starts = std::iter::once(0)
+            .chain(after_breaks.map(|(offset, _)| offset + 1))
+            .collect();
+        Self { text, starts }
+    }
+
+    pub(super) fn position(&self, offset: usize) -> Position {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self.starts[line - 1];
+        Position {
+            line,
+            column: self.text[start..offset].chars().count() + 1,
+        }
+    }
+}
+
+/// Where one value stands, and everything in it.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    pub(super) key: Position,
+    pub(super) value: Position,
+    pub(super) inside: Inside,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Inside {
+    Nothing,
+    Members(HashMap<String, Mark>),
+    Elements(Vec<Mark>),
+}
+
+impl Mark {
+    /// A value without a key of its own.
+    pub(super) fn at(value: Position, inside: Inside) -> Self {
+        Self {
+            key: value,
+            value,
+            inside,
+        }
+    }
+
+    /// The mark at the end of `steps` and `true`, or the deepest one on the way there and `false`.
+    pub(super) fn find(&self, steps: &[Step]) -> (&Self, bool) {
+        let mut mark = self;
+        for step in steps {
+            let next = match (step, &mark.inside) {
+                (Step::Key(key), Inside::Members(members)) => members.get(key.as_ref()),
+                (Step::Index(index), Inside::Elements(elements)) => elements.get(*index),
+                _ => None,
+            };
+            match next {
+                Some(next) => mark = next,
+                None => return (mark, false),
+            }
+        }
+        (mark, true)
+    }
+}
