@@ -1,0 +1,137 @@
+//! Log lines through `tracing`: JSON for machines, compact text for people, redacted before anything is written.
+//!
+//! Every line carries the fields of the spans around it, so a request id put on a span stands on each of its lines.
+//! Redaction is part of making the line; there is no way to write around it. See [`Redaction`] for what it covers.
+
+mod format;
+mod layer;
+mod redact;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::lines::LineSource;
+pub use layer::LogLayer;
+pub use redact::{DEFAULT_PATHS, REDACTED, Redaction};
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// One JSON object a line: `timestamp`, `level`, `target`, `message`, then the fields.
+    Json,
+    /// Time of day, level, target, message, `name=value`.
+    Pretty {
+        /// Whether the level is coloured.
+        color: bool,
+    },
+}
+
+/// What a log cannot be set up with.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is not understood.
+    #[error(
+        "expected error, warn, info, debug, trace, off, or directives such as info,bastide_gateway=debug; \
+         found {found:?}: {why}"
+    )]
+    Level {
+        /// What was given.
+        found: String,
+        /// Why it is not understood.
+        why: String,
+    },
+    /// A redaction path is not understood.
+    #[error(
+        "expected a path such as password, headers.authorization or creditCard.*; found {found:?}"
+    )]
+    RedactionPath {
+        /// What was given.
+        found: String,
+    },
+    /// Another part of the program has set up a log already.
+    #[error("the log is set up already")]
+    SetUpTwice,
+}
+
+/// Which lines are written: a level, or `tracing` directives separated by commas (`info,bastide_gateway=debug`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter(String);
+
+impl Filter {
+    /// Reads the value of `LOG_LEVEL`.
+    ///
+    /// A word that is neither a level nor `target=level` is refused; `tracing` would take a misspelt level as the name of
+    /// a target.
+    pub fn parse(text: &str) -> Result<Self, LogError> {
+        let refuse = |why: String| LogError::Level {
+            found: text.to_owned(),
+            why,
+        };
+        for directive in text.split(',').map(str::trim) {
+            let is_level = directive
+                .parse::<tracing::level_filters::LevelFilter>()
+                .is_ok()
+                && !directive.chars().all(|c| c.is_ascii_digit());
+            if !is_level && !directive.contains(['=', '[']) {
+                return Err(refuse(format!("{directive:?} is no level")));
+            }
+        }
+        EnvFilter::try_new(text).map_err(|error| refuse(error.to_string()))?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text it was read from.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn build(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+/// Sets the log of this process up; once.
+///
+/// ```
+/// use bastide_telemetry::lines::{self, Lines};
+/// use bastide_telemetry::log::{self, Filter, Redaction, Style};
+///
+/// let lines = Lines::start(lines::stdout()?, 1 << 20)?;
+/// log::init(&Filter::parse("info")?, Style::Json, Redaction::standard(), lines.source())?;
+/// tracing::info!(tenant = "t1", "ready");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn init(
+    filter: &Filter,
+    style: Style,
+    redaction: Redaction,
+    lines: LineSource,
+) -> Result<(), LogError> {
+    tracing_subscriber::registry()
+        .with(filter.build())
+        .with(LogLayer::new(style, redaction, lines))
+        .try_init()
+        .map_err(|_| LogError::SetUpTwice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_directives_are_read() {
+        for good in [
+            "info",
+            "OFF",
+            "warn,bastide_gateway=debug",
+            "error,a[span{id=1}]=trace",
+        ] {
+            assert!(Filter::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["inof", "", "info,debgu", "a=verbose", "3"] {
+            let error = Filter::parse(bad).unwrap_err().to_string();
+            assert!(error.starts_with("expected error, warn, info"), "{error}");
+        }
+    }
+}
