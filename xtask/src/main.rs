@@ -1,0 +1,54 @@
+//! `cargo xtask`: everything that continuous integration does, by name.
+//!
+//! What is missing is installed, what is needed is started on free ports, and all of it is gone afterwards: a fresh clone and
+//! one command are enough. To add a subcommand, add a module and an arm in [`main`].
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stderr,
+    reason = "it is a command; telling what it does is its work"
+)]
+
+mod install;
+mod interrupt;
+mod servers;
+mod steps;
+mod style;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [--no-lint] [-p CRATE].. [FILTER..]
+      Installs what is missing, starts private servers, checks format, lints and style, runs every test, stops the servers.
+      --no-lint   only the tests
+      -p CRATE    only this package
+      FILTER      only tests whose names contain it
+  install [--all]
+      Installs what the tests need; with --all also what benchmarks compare with.
+";
+
+fn main() -> ExitCode {
+    interrupt::watch();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.split_first() {
+        Some((&"test", rest)) => test::run(rest),
+        Some((&"install", rest)) => install::run(rest),
+        None | Some((&("help" | "-h" | "--help"), _)) => {
+            eprint!("{HELP}");
+            Ok(true)
+        }
+        Some((unknown, _)) => Err(anyhow::anyhow!("unknown command `{unknown}`\n\n{HELP}")),
+    };
+    match outcome {
+        _ if interrupt::was_asked() => ExitCode::from(130),
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
