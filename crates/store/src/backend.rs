@@ -1,0 +1,74 @@
+//! What every back end does.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::error::StoreError;
+use crate::subscription::Subscription;
+
+/// The answer of a back end, some time.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Which back end it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One process only; gone when it ends.
+    Memory,
+    /// A Redis server.
+    Redis,
+}
+
+/// What a Redis script returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing.
+    Nil,
+    /// A whole number.
+    Int(i64),
+    /// Text or bytes.
+    Bytes(Vec<u8>),
+    /// Several.
+    List(Vec<Reply>),
+}
+
+/// The operations, on keys as they are. A `ttl` is at least one millisecond; `None` keeps the value until deleted.
+pub trait Backend: Send + Sync + std::fmt::Debug {
+    /// Which back end it is.
+    fn kind(&self) -> Kind;
+
+    /// Ends well if the store can be used.
+    fn ping(&self) -> Answer<'_, ()>;
+
+    /// The value, if there is one.
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>>;
+
+    /// The values in the order of the keys, in one round trip.
+    fn get_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, Vec<Option<Vec<u8>>>>;
+
+    /// Puts a value, whatever was there.
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8], ttl: Option<Duration>) -> Answer<'a, ()>;
+
+    /// Puts `value` (or deletes, if `None`) only where the present one equals `expected` (`None`: where there is none).
+    /// Says whether it did.
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+        ttl: Option<Duration>,
+    ) -> Answer<'a, bool>;
+
+    /// Says whether there was a value.
+    fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, bool>;
+
+    /// Adds to a number, 0 where there is none, and returns the sum. The `ttl` counts from the number's creation and is
+    /// not renewed.
+    fn increment<'a>(&'a self, key: &'a str, by: i64, ttl: Option<Duration>) -> Answer<'a, i64>;
+
+    /// Tells those who listen now.
+    fn publish<'a>(&'a self, channel: &'a str, message: &'a [u8]) -> Answer<'a, ()>;
+
+    /// Listens from the moment this has been answered.
+    fn subscribe<'a>(&'a self, channel: &'a str) -> Answer<'a, Subscription>;
+}

@@ -1,0 +1,53 @@
+//! The shared store: small values that several processes see, in one process's memory or in Redis.
+//!
+//! [`Store::memory`] serves one process and needs nothing; [`Store::redis`] serves a fleet. Both answer to the same
+//! operations, and one conformance suite holds them to the same meaning. Each concern works in a [`Namespace`], which is
+//! a prefix of its keys (Redis Cluster has only one database); [`Store::raw`] reaches keys as they are, for those that
+//! operators set by hand.
+//!
+//! Invariants:
+//!
+//! - **No call waits without bound.** Every one ends within [`RedisOptions::response_timeout`], also while the server is
+//!   away; it then fails with [`StoreError::Unavailable`] or [`StoreError::Timeout`], and later calls succeed by themselves
+//!   once the server is back.
+//! - **Memory is bounded.** Values expire, and a store that is full refuses new ones with [`StoreError::Full`] rather than
+//!   drop old ones that somebody counts on.
+//! - **Secrets stay inside.** The password of a URL appears in no error and no `Debug` output.
+//! - **No type of the Redis client appears** in this crate's interface.
+//!
+//! Deliberately absent: transactions over several keys, persistence, key listing, and delivery guarantees for messages
+//! ([`Subscription`] says when some may have been missed, and the listener then reads the state itself).
+//!
+//! ```
+//! use std::time::Duration;
+//! use bastide_store::{Namespace, Store};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), bastide_store::StoreError> {
+//! let store = Store::memory();
+//! let sessions = store.namespace(Namespace::Sessions);
+//! sessions.set("ada", b"token", Some(Duration::from_mins(1))).await?;
+//! assert_eq!(sessions.get("ada").await?.as_deref(), Some(&b"token"[..]));
+//! assert_eq!(store.raw().get("sessions:ada").await?.as_deref(), Some(&b"token"[..]));
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod backend;
+mod error;
+mod memory;
+mod namespace;
+mod redis;
+mod store;
+mod subscription;
+mod url;
+
+pub use backend::{Answer, Backend, Kind, Reply};
+pub use error::StoreError;
+pub use memory::{MemoryLimits, MemoryStore};
+pub use namespace::Namespace;
+pub use redis::{Call, RedisConnection, RedisOptions, RedisStore, Script};
+pub use store::{Space, Store};
+pub use subscription::{Event, Subscription};
+pub use url::{RedisUrl, UrlError};
