@@ -1,6 +1,11 @@
 //! The table against a matcher that is slow and plain: it looks at every route and compares by the documented order
 //! (SPEC row G4).
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests, in the functions beside them too"
+)]
+
 use bastide_routing::{
     Allow, HostPattern, Lookup, Method, MethodFilter, PathKind, PathPattern, RequestLine, Route,
     RouteTable, Scratch, canonical,
@@ -356,4 +361,26 @@ fn prefixes_end_at_segments() {
     for path in ["/apiv2", "/ap", "/", "//api", "/API"] {
         assert_eq!(found(&routes, "GET", path), Err(String::new()), "{path}");
     }
+}
+
+#[test]
+fn a_table_for_each_tenant_is_small() {
+    let own: Vec<Plain> = (0..10)
+        .map(|n| match n % 3 {
+            0 => route("GET", PathKind::Exact, &format!("/api/orders/{n}")),
+            1 => route("*", PathKind::Prefix, &format!("/api/service-{n}")),
+            _ => route(
+                "POST",
+                PathKind::Exact,
+                &format!("/api/users/{{id}}/thing-{n}"),
+            ),
+        })
+        .collect();
+    let table = build(&own);
+    assert_eq!(table.len(), 10);
+    let bytes = size_of::<RouteTable>() + table.memory();
+    assert!(
+        bytes < 1536,
+        "{bytes} bytes: a thousand tenants would take more than 1.5 MB"
+    );
 }
