@@ -43,15 +43,15 @@ impl FieldError {
     /// A stable name for logs and problem documents.
     pub fn code(self) -> &'static str {
         match self {
-            Self::BareCr => "bare-cr",
-            Self::BareLf => "bare-lf",
-            Self::Folded => "folded-field",
-            Self::EmptyName => "empty-field-name",
-            Self::SpaceBeforeColon => "space-before-colon",
-            Self::MissingColon => "missing-colon",
-            Self::InvalidName => "invalid-field-name",
-            Self::InvalidValue => "invalid-field-value",
-            Self::FramingAlias => "framing-alias",
+            Self::BareCr => "bare_cr",
+            Self::BareLf => "bare_lf",
+            Self::Folded => "folded_field",
+            Self::EmptyName => "empty_field_name",
+            Self::SpaceBeforeColon => "space_before_colon",
+            Self::MissingColon => "missing_colon",
+            Self::InvalidName => "invalid_field_name",
+            Self::InvalidValue => "invalid_field_value",
+            Self::FramingAlias => "framing_alias",
         }
     }
 }
@@ -104,19 +104,19 @@ impl FramingError {
     /// A stable name for logs and problem documents.
     pub fn code(self) -> &'static str {
         match self {
-            Self::HeadTooLarge => "head-too-large",
-            Self::TooManyFields => "too-many-fields",
-            Self::TooManyConnectionOptions => "too-many-connection-options",
-            Self::RepeatedContentLength => "repeated-content-length",
-            Self::InvalidContentLength => "invalid-content-length",
-            Self::LengthAndTransferEncoding => "length-and-transfer-encoding",
-            Self::RepeatedTransferEncoding => "repeated-transfer-encoding",
-            Self::InvalidTransferEncoding => "invalid-transfer-encoding",
-            Self::UnsupportedTransferCoding => "unsupported-transfer-coding",
-            Self::TransferEncodingInHttp10 => "transfer-encoding-in-http10",
-            Self::ConnectionField => "connection-field",
-            Self::MissingBody => "missing-body",
-            Self::UnexpectedBody => "unexpected-body",
+            Self::HeadTooLarge => "head_too_large",
+            Self::TooManyFields => "too_many_fields",
+            Self::TooManyConnectionOptions => "too_many_connection_options",
+            Self::RepeatedContentLength => "repeated_content_length",
+            Self::InvalidContentLength => "invalid_content_length",
+            Self::LengthAndTransferEncoding => "length_and_transfer_encoding",
+            Self::RepeatedTransferEncoding => "repeated_transfer_encoding",
+            Self::InvalidTransferEncoding => "invalid_transfer_encoding",
+            Self::UnsupportedTransferCoding => "unsupported_transfer_coding",
+            Self::TransferEncodingInHttp10 => "transfer_encoding_in_http10",
+            Self::ConnectionField => "connection_field",
+            Self::MissingBody => "missing_body",
+            Self::UnexpectedBody => "unexpected_body",
         }
     }
 
@@ -193,21 +193,21 @@ impl RequestError {
         match self {
             Self::Field(error) => error.code(),
             Self::Framing(error) => error.code(),
-            Self::Http2Preface => "http2-preface",
-            Self::LeadingEmptyLines => "leading-empty-lines",
-            Self::InvalidRequestLine => "invalid-request-line",
-            Self::InvalidMethod => "invalid-method",
-            Self::InvalidTarget => "invalid-target",
-            Self::TargetTooLong => "target-too-long",
-            Self::TargetForm => "target-form",
-            Self::MissingVersion => "missing-version",
-            Self::InvalidVersion => "invalid-version",
-            Self::UnsupportedVersion => "unsupported-version",
-            Self::MissingHost => "missing-host",
-            Self::RepeatedHost => "repeated-host",
-            Self::InvalidHost => "invalid-host",
-            Self::HostConflict => "host-conflict",
-            Self::UnknownExpectation => "unknown-expectation",
+            Self::Http2Preface => "http2_preface",
+            Self::LeadingEmptyLines => "leading_empty_lines",
+            Self::InvalidRequestLine => "invalid_request_line",
+            Self::InvalidMethod => "invalid_method",
+            Self::InvalidTarget => "invalid_target",
+            Self::TargetTooLong => "target_too_long",
+            Self::TargetForm => "target_form",
+            Self::MissingVersion => "missing_version",
+            Self::InvalidVersion => "invalid_version",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::MissingHost => "missing_host",
+            Self::RepeatedHost => "repeated_host",
+            Self::InvalidHost => "invalid_host",
+            Self::HostConflict => "host_conflict",
+            Self::UnknownExpectation => "unknown_expectation",
         }
     }
 
@@ -249,9 +249,9 @@ impl ResponseError {
         match self {
             Self::Field(error) => error.code(),
             Self::Framing(error) => error.code(),
-            Self::InvalidStatusLine => "invalid-status-line",
-            Self::UnsupportedVersion => "unsupported-version",
-            Self::InvalidStatus => "invalid-status",
+            Self::InvalidStatusLine => "invalid_status_line",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::InvalidStatus => "invalid_status",
         }
     }
 }
@@ -287,12 +287,12 @@ impl BodyError {
     pub fn code(self) -> &'static str {
         match self {
             Self::Trailer(error) => error.code(),
-            Self::InvalidChunkSize => "invalid-chunk-size",
-            Self::InvalidChunkExtension => "invalid-chunk-extension",
-            Self::ChunkLineTooLong => "chunk-line-too-long",
-            Self::InvalidChunkEnd => "invalid-chunk-end",
-            Self::TrailersTooLarge => "trailers-too-large",
-            Self::Truncated => "truncated-body",
+            Self::InvalidChunkSize => "invalid_chunk_size",
+            Self::InvalidChunkExtension => "invalid_chunk_extension",
+            Self::ChunkLineTooLong => "chunk_line_too_long",
+            Self::InvalidChunkEnd => "invalid_chunk_end",
+            Self::TrailersTooLarge => "trailers_too_large",
+            Self::Truncated => "truncated_body",
         }
     }
 
@@ -341,15 +341,15 @@ impl EncodeError {
     /// A stable name for logs.
     pub fn code(self) -> &'static str {
         match self {
-            Self::InvalidMethod => "invalid-method",
-            Self::InvalidTarget => "invalid-target",
-            Self::InvalidStatus => "invalid-status",
-            Self::InvalidReason => "invalid-reason",
-            Self::InvalidName => "invalid-field-name",
-            Self::InvalidValue => "invalid-field-value",
-            Self::Overrun => "body-overrun",
-            Self::Underrun => "body-underrun",
-            Self::OutOfOrder => "body-out-of-order",
+            Self::InvalidMethod => "invalid_method",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidStatus => "invalid_status",
+            Self::InvalidReason => "invalid_reason",
+            Self::InvalidName => "invalid_field_name",
+            Self::InvalidValue => "invalid_field_value",
+            Self::Overrun => "body_overrun",
+            Self::Underrun => "body_underrun",
+            Self::OutOfOrder => "body_out_of_order",
         }
     }
 }

@@ -68,45 +68,45 @@ fn chunk_rules() {
             ("9112-7.1 last chunk", b"0\r\n\r\n", "accepted"),
             ("9112-7.1 last chunk of several zeros", b"000\r\n\r\n", "accepted"),
             ("9112-7.1 upper and lower case", b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "accepted"),
-            ("9112-7.1 no size", b"\r\n\r\n", "invalid-chunk-size"),
-            ("9112-7.1 leading space", b" 5\r\nhello\r\n0\r\n\r\n", "invalid-chunk-size"),
-            ("9112-7.1 trailing space", b"5 \r\nhello\r\n0\r\n\r\n", "invalid-chunk-extension"),
-            ("9112-7.1 sign", b"+5\r\nhello\r\n0\r\n\r\n", "invalid-chunk-size"),
-            ("9112-7.1 minus", b"-0x0\r\n\r\n", "invalid-chunk-size"),
-            ("9112-7.1 prefix", b"0x5\r\nhello\r\n0\r\n\r\n", "invalid-chunk-size"),
-            ("9112-7.1 underscore", b"1_0\r\n", "invalid-chunk-size"),
-            ("9112-7.1 comma", b"5,5\r\n", "invalid-chunk-size"),
-            ("9112-7.1 not hex", b"G\r\n", "invalid-chunk-size"),
-            ("9112-7.1 17 digits", b"00000000000000005\r\n", "invalid-chunk-size"),
-            ("9112-7.1 overflow", b"10000000000000000\r\n", "invalid-chunk-size"),
-            ("9112-7.1 negative if signed", b"FFFFFFFFFFFFFFFF\r\n", "invalid-chunk-size"),
-            ("9112-7.1 bare LF after the size", b"5\nhello\r\n0\r\n\r\n", "invalid-chunk-size"),
-            ("9112-7.1 bare CR after the size", b"5\rhello\r\n0\r\n\r\n", "invalid-chunk-end"),
-            ("9112-7.1 two CR after the size", b"5\r\r\nhello\r\n0\r\n\r\n", "invalid-chunk-end"),
-            ("9112-7.1 bare LF after the data", b"5\r\nhello\n0\r\n\r\n", "invalid-chunk-end"),
-            ("9112-7.1 bare CR after the data", b"5\r\nhello\r0\r\n\r\n", "invalid-chunk-end"),
-            ("9112-7.1 data too long", b"5\r\nhello!!\r\n0\r\n\r\n", "invalid-chunk-end"),
-            ("9112-7.1 data too short", b"5\r\nhell\r\n0\r\n\r\n", "invalid-chunk-end"),
-            ("9112-7.1 no end of data", b"5\r\nhello0\r\n\r\n", "invalid-chunk-end"),
-            ("9112-7.1 extra CRLF before the end", b"5\r\nhello\r\n\r\n0\r\n\r\n", "invalid-chunk-size"),
-            ("9112-7.1 NUL", b"5\0\r\nhello\r\n0\r\n\r\n", "invalid-chunk-size"),
-            ("9112-7.1.1 empty extension", b"5;\r\nhello\r\n0\r\n\r\n", "invalid-chunk-extension"),
-            ("9112-7.1.1 bare LF in an extension", b"5;a\nhello\r\n0\r\n\r\n", "invalid-chunk-extension"),
-            ("9112-7.1.1 bare CR in an extension", b"5;a\rX\r\nhello\r\n0\r\n\r\n", "invalid-chunk-end"),
-            ("9112-7.1.1 CR in a quoted extension", b"5;a=\"\r\nX\"\r\nhello\r\n0\r\n\r\n", "invalid-chunk-extension"),
-            ("9112-7.1.1 LF in a quoted extension", b"5;a=\"\nX\"\r\nhello\r\n0\r\n\r\n", "invalid-chunk-extension"),
-            ("9112-7.1.1 not a token", b"5;bad[=x\r\nhello\r\n0\r\n\r\n", "invalid-chunk-extension"),
+            ("9112-7.1 no size", b"\r\n\r\n", "invalid_chunk_size"),
+            ("9112-7.1 leading space", b" 5\r\nhello\r\n0\r\n\r\n", "invalid_chunk_size"),
+            ("9112-7.1 trailing space", b"5 \r\nhello\r\n0\r\n\r\n", "invalid_chunk_extension"),
+            ("9112-7.1 sign", b"+5\r\nhello\r\n0\r\n\r\n", "invalid_chunk_size"),
+            ("9112-7.1 minus", b"-0x0\r\n\r\n", "invalid_chunk_size"),
+            ("9112-7.1 prefix", b"0x5\r\nhello\r\n0\r\n\r\n", "invalid_chunk_size"),
+            ("9112-7.1 underscore", b"1_0\r\n", "invalid_chunk_size"),
+            ("9112-7.1 comma", b"5,5\r\n", "invalid_chunk_size"),
+            ("9112-7.1 not hex", b"G\r\n", "invalid_chunk_size"),
+            ("9112-7.1 17 digits", b"00000000000000005\r\n", "invalid_chunk_size"),
+            ("9112-7.1 overflow", b"10000000000000000\r\n", "invalid_chunk_size"),
+            ("9112-7.1 negative if signed", b"FFFFFFFFFFFFFFFF\r\n", "invalid_chunk_size"),
+            ("9112-7.1 bare LF after the size", b"5\nhello\r\n0\r\n\r\n", "invalid_chunk_size"),
+            ("9112-7.1 bare CR after the size", b"5\rhello\r\n0\r\n\r\n", "invalid_chunk_end"),
+            ("9112-7.1 two CR after the size", b"5\r\r\nhello\r\n0\r\n\r\n", "invalid_chunk_end"),
+            ("9112-7.1 bare LF after the data", b"5\r\nhello\n0\r\n\r\n", "invalid_chunk_end"),
+            ("9112-7.1 bare CR after the data", b"5\r\nhello\r0\r\n\r\n", "invalid_chunk_end"),
+            ("9112-7.1 data too long", b"5\r\nhello!!\r\n0\r\n\r\n", "invalid_chunk_end"),
+            ("9112-7.1 data too short", b"5\r\nhell\r\n0\r\n\r\n", "invalid_chunk_end"),
+            ("9112-7.1 no end of data", b"5\r\nhello0\r\n\r\n", "invalid_chunk_end"),
+            ("9112-7.1 extra CRLF before the end", b"5\r\nhello\r\n\r\n0\r\n\r\n", "invalid_chunk_size"),
+            ("9112-7.1 NUL", b"5\0\r\nhello\r\n0\r\n\r\n", "invalid_chunk_size"),
+            ("9112-7.1.1 empty extension", b"5;\r\nhello\r\n0\r\n\r\n", "invalid_chunk_extension"),
+            ("9112-7.1.1 bare LF in an extension", b"5;a\nhello\r\n0\r\n\r\n", "invalid_chunk_extension"),
+            ("9112-7.1.1 bare CR in an extension", b"5;a\rX\r\nhello\r\n0\r\n\r\n", "invalid_chunk_end"),
+            ("9112-7.1.1 CR in a quoted extension", b"5;a=\"\r\nX\"\r\nhello\r\n0\r\n\r\n", "invalid_chunk_extension"),
+            ("9112-7.1.1 LF in a quoted extension", b"5;a=\"\nX\"\r\nhello\r\n0\r\n\r\n", "invalid_chunk_extension"),
+            ("9112-7.1.1 not a token", b"5;bad[=x\r\nhello\r\n0\r\n\r\n", "invalid_chunk_extension"),
             ("9112-7.1.1 extension on the last chunk", b"0;a=b\r\n\r\n", "accepted"),
-            ("9112-7.1.2 bare LF ends the trailers", b"0\r\n\n", "bare-lf"),
-            ("9112-7.1.2 CR and another byte end the trailers", b"0\r\n\rX\n", "bare-cr"),
+            ("9112-7.1.2 bare LF ends the trailers", b"0\r\n\n", "bare_lf"),
+            ("9112-7.1.2 CR and another byte end the trailers", b"0\r\n\rX\n", "bare_cr"),
             ("9112-7.1.2 two bytes for the last CRLF", b"0\r\nX:POST / HTTP/1.1\r\n\r\n", "accepted"),
             ("9112-7.1.2 no CRLF after the last chunk", b"0\r\nXX", "incomplete"),
-            ("9112-7.1.2 no colon", b"0\r\nX\r\n\r\n", "missing-colon"),
-            ("9112-7.1.2 folded", b"0\r\nX: a\r\n b\r\n\r\n", "folded-field"),
-            ("9112-7.1.2 space before the colon", b"0\r\nX : a\r\n\r\n", "space-before-colon"),
-            ("9112-7.1.2 empty name", b"0\r\n: a\r\n\r\n", "empty-field-name"),
-            ("9112-7.1.2 NUL", b"0\r\nX: \0\r\n\r\n", "invalid-field-value"),
-            ("9112-7.1.2 alias", b"0\r\nContent_Length: 5\r\n\r\n", "framing-alias"),
+            ("9112-7.1.2 no colon", b"0\r\nX\r\n\r\n", "missing_colon"),
+            ("9112-7.1.2 folded", b"0\r\nX: a\r\n b\r\n\r\n", "folded_field"),
+            ("9112-7.1.2 space before the colon", b"0\r\nX : a\r\n\r\n", "space_before_colon"),
+            ("9112-7.1.2 empty name", b"0\r\n: a\r\n\r\n", "empty_field_name"),
+            ("9112-7.1.2 NUL", b"0\r\nX: \0\r\n\r\n", "invalid_field_value"),
+            ("9112-7.1.2 alias", b"0\r\nContent_Length: 5\r\n\r\n", "framing_alias"),
         ],
         body_code,
     );
@@ -143,13 +143,13 @@ fn forbidden_trailers_are_dropped() {
 #[test]
 fn everything_around_the_data_is_bounded() {
     let trailer = format!("0\r\nX: {}", "a".repeat(8 * 1024));
-    assert_eq!(body_code(trailer.as_bytes()), "trailers-too-large");
+    assert_eq!(body_code(trailer.as_bytes()), "trailers_too_large");
     let trailers = format!("0\r\n{}", "X: a\r\n".repeat(101));
-    assert_eq!(body_code(trailers.as_bytes()), "trailers-too-large");
+    assert_eq!(body_code(trailers.as_bytes()), "trailers_too_large");
     let extension = format!("5;{}", "a".repeat(255));
-    assert_eq!(body_code(extension.as_bytes()), "chunk-line-too-long");
+    assert_eq!(body_code(extension.as_bytes()), "chunk_line_too_long");
     let extensions = format!("1;{}\r\na\r\n", "x".repeat(200)).repeat(90);
-    assert_eq!(body_code(extensions.as_bytes()), "chunk-line-too-long");
+    assert_eq!(body_code(extensions.as_bytes()), "chunk_line_too_long");
 }
 
 #[test]

@@ -111,13 +111,13 @@ fn bodies_follow_the_stream() {
         Ok(RequestBody::Length(0))
     );
     for (fields, expected) in [
-        (&[("content-length", "5")][..], "missing-body"),
-        (&[("content-length", "+5")], "invalid-content-length"),
+        (&[("content-length", "5")][..], "missing_body"),
+        (&[("content-length", "+5")], "invalid_content_length"),
         (
             &[("content-length", "5"), ("content-length", "5")],
-            "repeated-content-length",
+            "repeated_content_length",
         ),
-        (&[("content_length", "5")], "framing-alias"),
+        (&[("content_length", "5")], "framing_alias"),
     ] {
         assert_eq!(code(build(GET, fields, false)), expected, "{fields:?}");
     }
@@ -125,7 +125,7 @@ fn bodies_follow_the_stream() {
     assert!(head.expects_continue());
     assert_eq!(
         code(build(GET, &[("expect", "x")], true)),
-        "unknown-expectation"
+        "unknown_expectation"
     );
 }
 
@@ -141,7 +141,7 @@ fn what_belongs_to_a_connection_is_refused() {
     ] {
         assert_eq!(
             code(build(GET, &[field], true)),
-            "connection-field",
+            "connection_field",
             "{field:?}"
         );
     }
@@ -150,19 +150,19 @@ fn what_belongs_to_a_connection_is_refused() {
 #[test]
 fn parts_are_checked_like_text() {
     for (parts, fields, expected) in [
-        (("G T", Some("a"), "/"), &[][..], "invalid-method"),
-        (("GET", Some("a"), "/a b"), &[], "invalid-target"),
-        (("GET", Some("a"), "/\r\nX: y"), &[], "invalid-target"),
-        (("GET", Some("a"), "a"), &[], "invalid-target"),
-        (("GET", Some("a"), ""), &[], "invalid-target"),
-        (("GET", Some("a"), "*"), &[], "target-form"),
+        (("G T", Some("a"), "/"), &[][..], "invalid_method"),
+        (("GET", Some("a"), "/a b"), &[], "invalid_target"),
+        (("GET", Some("a"), "/\r\nX: y"), &[], "invalid_target"),
+        (("GET", Some("a"), "a"), &[], "invalid_target"),
+        (("GET", Some("a"), ""), &[], "invalid_target"),
+        (("GET", Some("a"), "*"), &[], "target_form"),
         (("OPTIONS", Some("a"), "*"), &[], "accepted"),
         (("CONNECT", Some("a:1"), ""), &[], "accepted"),
         (("CONNECT", Some("a:1"), "/chat"), &[], "accepted"),
-        (GET, &[("", "x")], "empty-field-name"),
-        (GET, &[("x y", "x")], "invalid-field-name"),
-        (GET, &[("x", "a\r\nb: c")], "invalid-field-value"),
-        (GET, &[("x", "a\0")], "invalid-field-value"),
+        (GET, &[("", "x")], "empty_field_name"),
+        (GET, &[("x y", "x")], "invalid_field_name"),
+        (GET, &[("x", "a\r\nb: c")], "invalid_field_value"),
+        (GET, &[("x", "a\0")], "invalid_field_value"),
     ] {
         assert_eq!(
             code(build(parts, fields, false)),
@@ -171,13 +171,13 @@ fn parts_are_checked_like_text() {
         );
     }
     let many = vec![("x", "y"); 100];
-    assert_eq!(code(build(GET, &many, false)), "too-many-fields");
+    assert_eq!(code(build(GET, &many, false)), "too_many_fields");
     let long = "y".repeat(33 * 1024);
-    assert_eq!(code(build(GET, &[("x", &long)], false)), "head-too-large");
+    assert_eq!(code(build(GET, &[("x", &long)], false)), "head_too_large");
     let path = format!("/{}", "a".repeat(8192));
     assert_eq!(
         code(build(("GET", Some("a"), &path), &[], false)),
-        "target-too-long"
+        "target_too_long"
     );
 }
 
@@ -244,20 +244,20 @@ fn responses() {
     let refused = |result: Result<ResponseBody, ResponseError>| result.unwrap_err().code();
     assert_eq!(
         refused(body(200, length, Method::Get, false)),
-        "missing-body"
+        "missing_body"
     );
     assert_eq!(
         refused(body(101, &[], Method::Get, false)),
-        "invalid-status"
+        "invalid_status"
     );
-    assert_eq!(refused(body(99, &[], Method::Get, false)), "invalid-status");
+    assert_eq!(refused(body(99, &[], Method::Get, false)), "invalid_status");
     assert_eq!(
         refused(body(200, &[("connection", "x")], Method::Get, true)),
-        "connection-field"
+        "connection_field"
     );
     assert_eq!(
         refused(body(200, &[("x", "\n")], Method::Get, true)),
-        "invalid-field-value"
+        "invalid_field_value"
     );
     let head = build(
         200,

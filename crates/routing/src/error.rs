@@ -46,16 +46,16 @@ impl PathError {
     /// The stable machine-readable code of the refusal.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::NotAbsolute => "path-not-absolute",
-            Self::DotSegment => "path-dot-segment",
-            Self::Control => "path-control-character",
-            Self::Backslash => "path-backslash",
-            Self::BadPercent => "path-bad-percent",
-            Self::NotUtf8 => "path-not-utf8",
-            Self::Fragment => "path-fragment",
-            Self::QueryControl => "query-control-character",
-            Self::QueryNotUtf8 => "query-not-utf8",
-            Self::BadHost => "host-invalid",
+            Self::NotAbsolute => "path_not_absolute",
+            Self::DotSegment => "path_dot_segment",
+            Self::Control => "path_control_character",
+            Self::Backslash => "path_backslash",
+            Self::BadPercent => "path_bad_percent",
+            Self::NotUtf8 => "path_not_utf8",
+            Self::Fragment => "path_fragment",
+            Self::QueryControl => "query_control_character",
+            Self::QueryNotUtf8 => "query_not_utf8",
+            Self::BadHost => "host_invalid",
         }
     }
 }
@@ -154,5 +154,5 @@ pub struct RewriteError {
 
 impl RewriteError {
     /// The stable machine-readable code.
-    pub const CODE: &'static str = "path-rewrite-invalid";
+    pub const CODE: &'static str = "path_rewrite_invalid";
 }
