@@ -1,0 +1,48 @@
+//! How many connections, and how long to wait for what.
+
+use std::time::Duration;
+
+/// Settings of a [`Database`](crate::Database). Every wait is bounded.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Connections to Postgres, or readers of an `SQLite` file (which has one writer besides). Default 8.
+    pub max_connections: usize,
+    /// To reach the server and log in. Default 3 s.
+    pub connect_timeout: Duration,
+    /// To get a connection out of the pool, a new one included; on `SQLite` also for the lock that other processes hold.
+    /// Default 5 s.
+    pub acquire_timeout: Duration,
+    /// For one statement, `COMMIT` included. Default 10 s.
+    pub statement_timeout: Duration,
+    /// For one migration, which may rewrite a large table. Default 15 min.
+    pub migration_timeout: Duration,
+    /// How long a transaction may do nothing before Postgres ends it, so that a frozen process holds no lock for ever.
+    /// Default 30 s.
+    pub idle_transaction_timeout: Duration,
+    /// An idle connection older than this is replaced instead of trusted. Default 5 min.
+    pub idle_timeout: Duration,
+    /// How [`Changes`](crate::Changes) looks for itself, besides being told: the longest delay of a change when
+    /// notifications get lost (on Postgres behind `PgBouncer` without `direct_url`). Default 500 ms; on `SQLite` 250 ms.
+    pub poll_interval: Option<Duration>,
+    /// Where `LISTEN` connects, when the URL leads to a `PgBouncer` in transaction mode. Default: the same URL.
+    pub direct_url: Option<String>,
+    /// What `pg_stat_activity` shows. Default `bastide`; the URL's `application_name` wins.
+    pub application_name: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_connections: 8,
+            connect_timeout: Duration::from_secs(3),
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(10),
+            migration_timeout: Duration::from_mins(15),
+            idle_transaction_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(5),
+            poll_interval: None,
+            direct_url: None,
+            application_name: "bastide".to_owned(),
+        }
+    }
+}

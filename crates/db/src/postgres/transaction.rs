@@ -1,0 +1,127 @@
+//! A transaction on a pooled connection.
+
+use std::future::{Future as _, poll_fn, ready};
+use std::task::Poll;
+use std::time::Duration;
+
+use super::checkout::{Answer, Checkout, answer};
+use super::{Postgres, convert};
+use crate::transaction::{BatchError, Mode};
+use crate::{DbError, Result, Row, Value};
+
+/// How many statements of a batch are on their way at once: enough to hide the round trip, little enough to buffer.
+const PIPELINE: usize = 128;
+
+pub(crate) struct PostgresTransaction {
+    checkout: Checkout,
+    name: String,
+    limit: Duration,
+    /// A statement was not answered: what the connection does now is unknown.
+    is_lost: bool,
+}
+
+impl Postgres {
+    pub(crate) async fn begin(&self, mode: Mode) -> Result<PostgresTransaction> {
+        let limit = match mode {
+            Mode::Migration => self.options.migration_timeout,
+            Mode::Write | Mode::Snapshot => self.options.statement_timeout,
+        };
+        let mut checkout = self.checkout().await?;
+        checkout.mark_dirty();
+        let mut transaction = PostgresTransaction { checkout, name: self.name.clone(), limit, is_lost: false };
+        let kind = match mode {
+            Mode::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Mode::Write | Mode::Migration => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        };
+        // `LOCAL` ends with the transaction, so it is safe behind a pooler. The server holds the limits too: should this
+        // process freeze, its locks go.
+        let begin = format!(
+            "{kind}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+            limit.as_millis(),
+            self.options.idle_transaction_timeout.as_millis(),
+        );
+        transaction.batch(&begin).await?;
+        Ok(transaction)
+    }
+}
+
+impl PostgresTransaction {
+    fn settle<T>(&mut self, answer: Answer<T>) -> Result<T> {
+        self.is_lost |= matches!(answer, Answer::Lost(_));
+        answer.into_result()
+    }
+
+    pub(crate) async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        let types = convert::typed(params);
+        let answer = answer(&self.name, self.limit, self.checkout.client().query_typed(sql, &types)).await;
+        convert::rows(&self.settle(answer)?)
+    }
+
+    pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        let types = convert::typed(params);
+        let answer = answer(&self.name, self.limit, self.checkout.client().execute_typed(sql, &types)).await;
+        self.settle(answer)
+    }
+
+    /// Several statements without parameters, in the simple protocol.
+    pub(crate) async fn batch(&mut self, sql: &str) -> Result<()> {
+        let answer = answer(&self.name, self.limit, self.checkout.client().batch_execute(sql)).await;
+        self.settle(answer)
+    }
+
+    /// One statement for many rows, pipelined: a chunk is sent whole before its first answer is awaited.
+    pub(crate) async fn execute_each(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>, BatchError> {
+        let mut counts = Vec::with_capacity(rows.len());
+        for chunk in rows.chunks(PIPELINE) {
+            for answer in self.pipeline(sql, chunk).await {
+                let index = counts.len();
+                counts.push(self.settle(answer).map_err(|error| BatchError { index, error })?);
+            }
+        }
+        Ok(counts)
+    }
+
+    async fn pipeline(&self, sql: &str, rows: &[Vec<Value>]) -> Vec<Answer<u64>> {
+        let client = self.checkout.client();
+        let types: Vec<_> = rows.iter().map(|row| convert::typed(row)).collect();
+        let mut calls: Vec<_> = types.iter().map(|row| Box::pin(client.execute_typed(sql, row))).collect();
+        // A call sends its messages when it is first polled; one pass in this order puts them on the wire in it.
+        let early: Vec<_> = poll_fn(|context| {
+            Poll::Ready(calls.iter_mut().map(|call| call.as_mut().poll(context)).collect())
+        })
+        .await;
+        let mut answers = Vec::with_capacity(calls.len());
+        for (call, early) in calls.into_iter().zip(early) {
+            answers.push(match early {
+                Poll::Ready(result) => answer(&self.name, self.limit, ready(result)).await,
+                Poll::Pending => answer(&self.name, self.limit, call).await,
+            });
+            // What follows a failure fails because of it, or is never answered.
+            if matches!(answers.last(), Some(Answer::Lost(_))) {
+                break;
+            }
+        }
+        answers
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<()> {
+        match answer(&self.name, self.limit, self.checkout.client().batch_execute("COMMIT")).await {
+            Answer::InStep(result) => {
+                self.checkout.mark_clean();
+                result
+            }
+            Answer::Lost(_) => Err(DbError::OutcomeUnknown { database: self.name.clone() }),
+        }
+    }
+
+    /// Failing to roll back is no error: the connection is closed then, and the server rolls back.
+    pub(crate) async fn rollback(mut self) {
+        if self.is_lost {
+            return;
+        }
+        let call = self.checkout.client().batch_execute("ROLLBACK");
+        if let Answer::InStep(Ok(())) = answer(&self.name, self.limit, call).await {
+            self.checkout.mark_clean();
+        }
+    }
+}
