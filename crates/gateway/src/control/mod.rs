@@ -1,0 +1,179 @@
+//! The control plane's centre: the current [`State`], the one way to change it, and what follows from a change.
+//!
+//! Every node works by its own copy of the state. A change goes to the repository first; from there each node, this one
+//! included, learns it as a delta, builds a snapshot beside the running one and swaps. So there is one order of changes,
+//! the repository's, and losing the repository stops changes, never traffic.
+
+mod disk;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, Notify};
+
+use crate::keys::Keys;
+use crate::model::{Audit, Delta, State};
+use crate::repository::{AuditQuery, Commit, CommitError, Repository};
+
+pub use disk::{DiskError, Saved};
+
+/// Receives each new state. Called off the data path, one state at a time.
+pub type Publish = Box<dyn Fn(&Arc<State>) + Send + Sync>;
+
+/// How long to wait before asking an unavailable repository again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Changes that come within this time are saved to disk together.
+const SAVE_DELAY: Duration = Duration::from_millis(200);
+
+/// Owns the state and its repository. Shared by the Admin API, the declarative file and the data plane's snapshots.
+pub struct Control {
+    repository: Repository,
+    state: ArcSwap<State>,
+    keys: Keys,
+    pepper: String,
+    publish: Publish,
+    /// Held while a delta is fetched and applied, so that states are published in order.
+    turn: Mutex<()>,
+    changed: Notify,
+    reachable: AtomicBool,
+    snapshot_file: PathBuf,
+}
+
+impl Control {
+    /// Starts from the given state, which is published at once. `reachable` says whether it came from the repository.
+    pub fn new(
+        repository: Repository,
+        start: State,
+        pepper: String,
+        snapshot_file: PathBuf,
+        reachable: bool,
+        publish: Publish,
+    ) -> Self {
+        let keys = Keys::new(pepper.as_bytes());
+        let state = Arc::new(start);
+        publish(&state);
+        Self {
+            repository,
+            state: ArcSwap::new(state),
+            keys,
+            pepper,
+            publish,
+            turn: Mutex::new(()),
+            changed: Notify::new(),
+            reachable: AtomicBool::new(reachable),
+            snapshot_file,
+        }
+    }
+
+    /// The configuration as this node knows it. Never blocks, needs no database.
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// Writes the changes and returns the state that includes them. When this returns, this node's data plane already
+    /// works by them.
+    pub async fn commit(&self, commit: Commit) -> Result<Arc<State>, CommitError> {
+        let changes = commit.changes.clone();
+        self.repository.commit(commit).await?;
+        if let Err(error) = self.sync().await {
+            // It is written, so it must be said and done, although it cannot be read back now. The revision stays, and the
+            // next look fetches the changes in the order that everybody sees.
+            tracing::warn!(%error, "a change was written but not read back; it is in force on this node at once");
+            let _turn = self.turn.lock().await;
+            let mut next = State::clone(&self.state.load());
+            next.apply(Delta {
+                revision: next.revision,
+                changes,
+            });
+            self.publish(next);
+        }
+        Ok(self.state())
+    }
+
+    /// A page of the audit log, newest first.
+    pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<Audit>, CommitError> {
+        self.repository.audit(query).await
+    }
+
+    /// Makes and hashes API keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whether the repository answered the last time it was asked.
+    pub fn is_repository_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Fetches what changed and publishes it.
+    pub async fn sync(&self) -> Result<(), CommitError> {
+        let _turn = self.turn.lock().await;
+        let known = self.state.load_full();
+        let loaded = self.repository.load(known.revision).await;
+        self.reachable.store(loaded.is_ok(), Ordering::Relaxed);
+        let loaded = loaded?;
+        for problem in &loaded.problems {
+            tracing::error!(%problem, "a stored object cannot be read and is left out");
+        }
+        if loaded.delta.revision == known.revision {
+            return Ok(());
+        }
+        let mut next = if loaded.is_complete {
+            State::default()
+        } else {
+            State::clone(&known)
+        };
+        next.apply(loaded.delta);
+        self.publish(next);
+        Ok(())
+    }
+
+    fn publish(&self, next: State) {
+        let next = Arc::new(next);
+        (self.publish)(&next);
+        self.state.store(next);
+        self.changed.notify_one();
+    }
+
+    /// Follows the repository for ever.
+    pub async fn follow(&self) {
+        let mut changes = self.repository.changes();
+        loop {
+            if let Err(error) = self.sync().await {
+                tracing::warn!(%error, "the configuration cannot be read; the last known one stays in force");
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+            changes.changed().await;
+        }
+    }
+
+    /// Keeps the last good state on disk, for a start at which the repository is down.
+    pub async fn save(self: Arc<Self>) {
+        loop {
+            self.changed.notified().await;
+            tokio::time::sleep(SAVE_DELAY).await;
+            let this = Arc::clone(&self);
+            let saved = tokio::task::spawn_blocking(move || {
+                disk::save(
+                    &this.snapshot_file,
+                    &Saved::new(&this.state(), &this.pepper),
+                )
+            });
+            if let Ok(Err(error)) = saved.await {
+                tracing::warn!(%error, "the snapshot on disk is out of date; serving goes on, it is tried again");
+                self.changed.notify_one();
+                tokio::time::sleep(RETRY * 10).await;
+            }
+        }
+    }
+
+    /// Reads the last good state from disk, if there is one.
+    pub fn saved(snapshot_file: &std::path::Path) -> Result<Option<Saved>, DiskError> {
+        disk::load(snapshot_file)
+    }
+}

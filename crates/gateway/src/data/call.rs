@@ -1,0 +1,125 @@
+//! One request on its way through the stations: what is known of it so far.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bastide_http1::{Known, Method, RequestHead};
+use bastide_limit::Quota;
+use bastide_routing::CanonicalPath;
+use tokio::time::Instant;
+
+use crate::snapshot::{KeyEntry, TenantEntry};
+
+/// The longest request id that is taken over from a client.
+const MAX_ID: usize = 64;
+
+/// A request. Stations fill in what they find out.
+pub(crate) struct Call<'a> {
+    pub(crate) head: &'a RequestHead,
+    /// Path and query in the one form in which they are matched, rewritten and forwarded.
+    pub(crate) target: CanonicalPath<'a>,
+    /// Lower case, without the port; empty where the request names none.
+    pub(crate) host: &'a str,
+    pub(crate) peer: IpAddr,
+    pub(crate) peer_is_trusted: bool,
+    pub(crate) secure: bool,
+    pub(crate) arrived: Instant,
+    /// Seconds.
+    pub(crate) unix_now: u64,
+    pub(crate) request_id: RequestId,
+    /// Set by the station `identity`.
+    pub(crate) identity: Option<Identity<'a>>,
+    /// Set by the station `limits`: the quota nearest to exhaustion.
+    pub(crate) rate: Option<Quota>,
+}
+
+/// For whom a request speaks. Only the station `identity` makes one, from a key that it verified.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity<'a> {
+    pub(crate) tenant: &'a Arc<TenantEntry>,
+    pub(crate) key: &'a KeyEntry,
+}
+
+impl Call<'_> {
+    pub(crate) fn is_head(&self) -> bool {
+        self.head.method_kind() == Method::Head
+    }
+}
+
+/// Names a request in answers, logs and towards the upstream.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestId {
+    text: [u8; MAX_ID],
+    length: u8,
+}
+
+impl RequestId {
+    /// The id that came with the request, if it is one to be passed on safely, else a new one of 128 random bits.
+    pub(crate) fn of(head: &RequestHead, random: impl FnMut() -> u64) -> Self {
+        match head.find(Known::XRequestId) {
+            Some(id) if is_acceptable(id) => {
+                let mut text = [0; MAX_ID];
+                text[..id.len()].copy_from_slice(id);
+                Self {
+                    text,
+                    length: id.len() as u8,
+                }
+            }
+            _ => Self::random(random),
+        }
+    }
+
+    pub(crate) fn random(mut random: impl FnMut() -> u64) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; MAX_ID];
+        let bits = u128::from(random()) << 64 | u128::from(random());
+        for (position, digit) in text[..32].iter_mut().enumerate() {
+            *digit = HEX[(bits >> (4 * position) & 15) as usize];
+        }
+        Self { text, length: 32 }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.length)]
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("a request id is ASCII")
+    }
+}
+
+/// Letters, digits and a few marks: nothing that could break out of a log line or a JSON string.
+fn is_acceptable(id: &[u8]) -> bool {
+    let allowed = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=')
+    };
+    (8..=MAX_ID).contains(&id.len()) && id.iter().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_ids_are_32_hex_digits() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let id = RequestId::random(|| random.u64(..));
+        assert_eq!(id.as_str().len(), 32);
+        assert!(id.as_str().bytes().all(|digit| digit.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn only_harmless_ids_are_taken_over() {
+        assert!(is_acceptable(b"0b1f8e2c-7a55-4a6f-9a0e-3d1c5f1f2a10"));
+        for id in [
+            &b"short"[..],
+            b"with space here",
+            b"quote\"in-it-12",
+            b"newline\n12345",
+            &[b'a'; 65],
+        ] {
+            assert!(!is_acceptable(id));
+        }
+    }
+}

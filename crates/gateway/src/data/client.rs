@@ -1,0 +1,177 @@
+//! A client's HTTP/1.1 connection: reading heads from it and writing to it.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bastide_http1::{Limits, RequestError, RequestHead};
+use tokio::time::Instant;
+
+use super::buffer::Buffer;
+use super::deadline::Deadline;
+use super::idle::Seat;
+use super::outgoing::Outgoing;
+use super::phase::Phase;
+use super::refusal::Refusal;
+use super::stream::Stream;
+use super::worker::Worker;
+
+/// A connection that says nothing at all is closed after this time.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// A head that was begun must be whole after this time, however slowly it drips.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// A kept-alive connection waits this long for its next request; longer than the load balancers in front of us do, so
+/// that it is them who let go first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// After a refusal, what the client still sends is read and thrown away for this long, so that it gets the answer
+/// instead of a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+pub(crate) struct Client {
+    pub(crate) stream: Stream,
+    pub(crate) input: Buffer,
+    pub(crate) out: Outgoing,
+    pub(crate) deadline: Deadline,
+    pub(crate) peer: SocketAddr,
+    pub(crate) secure: bool,
+    seat: Seat,
+    is_first: bool,
+}
+
+/// What came next on a connection.
+pub(crate) enum Next {
+    /// A request; its head was read.
+    Request,
+    /// Bytes that are no request, or too few of them in time.
+    Refused(Refusal),
+    /// The preface of HTTP/2 with prior knowledge.
+    Http2,
+    /// Nothing more.
+    Closed,
+}
+
+impl Client {
+    pub(crate) fn new(stream: Stream, peer: SocketAddr, seat: Seat) -> Self {
+        Self {
+            secure: stream.is_tls(),
+            stream,
+            input: Buffer::default(),
+            out: Outgoing::default(),
+            deadline: Deadline::new(),
+            peer,
+            seat,
+            is_first: true,
+        }
+    }
+
+    /// Reads the next request's head.
+    pub(crate) async fn next(
+        &mut self,
+        worker: &Worker,
+        head: &mut RequestHead,
+        limits: &Limits,
+    ) -> Next {
+        if self.input.is_empty() && !self.wait(worker).await {
+            return Next::Closed;
+        }
+        self.is_first = false;
+        let mut timed = false;
+        loop {
+            match head.parse(self.input.data(), limits) {
+                Ok(Some(consumed)) => {
+                    self.input.consume(consumed);
+                    return Next::Request;
+                }
+                Err(RequestError::Http2Preface) => return Next::Http2,
+                Err(error) => {
+                    return Next::Refused(Refusal::Malformed {
+                        status: error.status(),
+                        code: error.code(),
+                        detail: error.to_string(),
+                    });
+                }
+                Ok(None) => {}
+            }
+            if !timed && !self.input.is_empty() {
+                timed = true;
+                self.deadline.set_after(Instant::now(), HEAD);
+            }
+            match poll_fn(|cx| self.poll_fill(cx)).await {
+                Ok(0) => return Next::Closed,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && !self.input.is_empty() => {
+                    return Next::Refused(Refusal::HeadTimeout);
+                }
+                Err(_) => return Next::Closed,
+            }
+        }
+    }
+
+    /// Waits, without holding a buffer, until something comes. `false` when the connection is to be closed instead.
+    async fn wait(&mut self, worker: &Worker) -> bool {
+        worker.give_buffer(std::mem::take(&mut self.input));
+        self.deadline.set_after(
+            Instant::now(),
+            if self.is_first { SILENT } else { KEEP_ALIVE },
+        );
+        let readable = poll_fn(|cx| {
+            if self.stream.poll_readable(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if worker.phase() == Phase::Closing || self.deadline.poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            self.seat.wait(cx.waker());
+            Poll::Pending
+        })
+        .await;
+        self.input = worker.take_buffer();
+        readable
+    }
+
+    /// Reads once, or fails with [`io::ErrorKind::TimedOut`] at the deadline.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self.stream.poll_fill(cx, &mut self.input) {
+            Poll::Pending if self.deadline.poll(cx).is_ready() => {
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            polled => polled,
+        }
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.out.poll_flush(cx, &mut self.stream)
+    }
+
+    /// Writes out what is left. The deadline holds.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Pending if self.deadline.poll(cx).is_ready() => {
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            polled => polled,
+        })
+        .await
+    }
+
+    /// Ends our direction and reads the rest of theirs for a moment: closing with unread bytes would make the kernel
+    /// reset the connection, and the client might lose the answer that explains why.
+    pub(crate) async fn linger(&mut self) {
+        self.deadline.set_after(Instant::now(), LINGER);
+        if poll_fn(|cx| self.stream.poll_shutdown(cx)).await.is_err() {
+            return;
+        }
+        loop {
+            self.input.clear();
+            match poll_fn(|cx| self.poll_fill(cx)).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The wall clock as the data path needs it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, Guard};
+
+/// Wall-clock time for header fields and expiries, and the `Date` value, formatted once a second.
+pub(crate) struct Clock {
+    /// The second that `date` says.
+    formatted: AtomicU64,
+    date: ArcSwap<String>,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            formatted: AtomicU64::new(0),
+            date: ArcSwap::from_pointee(String::new()),
+        }
+    }
+
+    pub(crate) fn unix_millis() -> i64 {
+        since_epoch().as_millis() as i64
+    }
+
+    pub(crate) fn unix_seconds() -> u64 {
+        since_epoch().as_secs()
+    }
+
+    /// The value of a `Date` field (RFC 9110 section 5.6.7).
+    pub(crate) fn date(&self) -> Guard<Arc<String>> {
+        let second = Self::unix_seconds();
+        if self.formatted.swap(second, Ordering::Relaxed) != second {
+            let time = UNIX_EPOCH + std::time::Duration::from_secs(second);
+            self.date.store(Arc::new(httpdate::fmt_http_date(time)));
+        }
+        let date = self.date.load();
+        if date.is_empty() {
+            // Another worker took the very first second and has not formatted it yet.
+            let time = UNIX_EPOCH + std::time::Duration::from_secs(second);
+            self.date.store(Arc::new(httpdate::fmt_http_date(time)));
+            return self.date.load();
+        }
+        date
+    }
+}
+
+fn since_epoch() -> std::time::Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}

@@ -1,0 +1,57 @@
+//! A client's connection from its first request to its last.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bastide_http1::RequestHead;
+
+use super::client::{Client, Next};
+use super::idle::Seat;
+use super::stream::Stream;
+use super::worker::Worker;
+use super::{forward, line};
+
+/// What becomes of the connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Another request may follow.
+    KeepAlive,
+    /// It is closed in order: the answer arrives whatever the client still sends.
+    Close,
+    /// It is cut, so that the client sees that what it got is not whole; or there is nobody left.
+    Cut,
+}
+
+/// Buffers that a connection's requests use one after the other.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) target: String,
+    pub(crate) host: String,
+    pub(crate) forwarding: forward::Scratch,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr) {
+    let seat = Seat::default();
+    let place = worker.seats.borrow_mut().insert(seat.clone());
+    let mut client = Client::new(stream, peer, seat);
+    let mut head = RequestHead::new();
+    let mut scratch = Scratch::default();
+    loop {
+        let after = match client.next(&worker, &mut head, &worker.shared.limits).await {
+            Next::Request => line::serve(&worker, &mut client, &head, &mut scratch).await,
+            Next::Refused(refusal) => line::refuse_unread(&worker, &mut client, &refusal).await,
+            Next::Closed | Next::Http2 => break,
+        };
+        match after {
+            After::KeepAlive => head.clear(),
+            After::Close => {
+                client.linger().await;
+                break;
+            }
+            After::Cut => break,
+        }
+    }
+    worker.give_buffer(std::mem::take(&mut client.input));
+    worker.seats.borrow_mut().remove(place);
+}

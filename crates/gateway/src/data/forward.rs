@@ -1,0 +1,402 @@
+//! Station: to an upstream and back, with as many attempts as the route allows.
+
+use std::time::Duration;
+
+use bastide_http1::{Known, Method, ResponseBody, ResponseHead};
+use bastide_routing::{RewriteScratch, forward_path};
+use tokio::time::Instant;
+
+use super::call::Call;
+use super::client::Client;
+use super::connection::After;
+use super::exchange::{Attempt, Failure, RelayError, Times, Upload};
+use super::line::Served;
+use super::outgoing::Outgoing;
+use super::refusal::Refusal;
+
+use super::response_head::{self, Framing};
+use super::routes::Chosen;
+use super::worker::Worker;
+use super::{phase::Phase, request_head, tunnel};
+use crate::snapshot::{Attempts, Outcome, Picked, RouteEntry};
+use crate::upstream::connect::connect;
+use crate::upstream::pool::Connection;
+
+/// An event stream may be silent for long; it ends when somebody closes it.
+const EVENT_STREAM_IDLE: Duration = Duration::from_secs(3600);
+
+/// Buffers that requests use one after the other.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    response: ResponseHead,
+    joined: String,
+    rewrite: RewriteScratch,
+    upstream_out: Vec<u8>,
+}
+
+/// Sends the request to an upstream and its response to the client.
+pub(crate) async fn forward<'s>(
+    worker: &Worker,
+    client: &mut Client,
+    call: &Call<'s>,
+    chosen: Chosen<'s>,
+    scratch: &mut Scratch,
+) -> Result<Served<'s>, Refusal> {
+    let route = chosen.route;
+    let Scratch {
+        response,
+        joined,
+        rewrite,
+        upstream_out,
+    } = scratch;
+    let method = call.head.method_kind();
+    let total = route.times.total.map(|total| call.arrived + total);
+    let mut upload = Upload::new(
+        call.head.body(),
+        call.head.expects_continue(),
+        &worker.shared.limits,
+    );
+    let mut attempts = Attempts::new(route);
+    let refusal = loop {
+        let picked = match attempts.pick(worker.random()) {
+            Ok(picked) => picked,
+            Err(refusal) => break refusal,
+        };
+        let times = Times {
+            head: route.times.head(method, picked.endpoint),
+            idle: route.times.idle,
+            total,
+        };
+        response.clear();
+        let out = Outgoing::over(std::mem::take(upstream_out));
+        let base = &picked.endpoint.base_path;
+        let path = forward_path(
+            base,
+            call.target,
+            chosen.prefix_len,
+            route.spec.strip_prefix,
+            joined,
+        );
+        let path = match &route.rewrite {
+            None => path,
+            Some(rule) => rule
+                .apply(path, rewrite)
+                .map_err(|_| Refusal::RewriteFailed)?,
+        };
+        let request = Request {
+            call,
+            route,
+            path,
+            method,
+        };
+        let (failure, reached) = match attempt(
+            worker,
+            client,
+            &request,
+            &picked,
+            &mut upload,
+            response,
+            &times,
+            out,
+        )
+        .await
+        {
+            Ok(mut attempt) => {
+                let status = response.status();
+                let may_retry = may_repeat(call, &upload);
+                if may_retry
+                    && let Some(delay) =
+                        attempts.retry_status(status, retry_after(response), worker.random())
+                {
+                    picked.finish(Outcome::Status(status));
+                    *upstream_out = attempt.out.into_bytes();
+                    tokio::time::sleep(delay).await;
+                    continue;
+                }
+                if !attempts.is_last_word(status) || route.fallback.is_none() {
+                    let served = respond(
+                        worker,
+                        client,
+                        call,
+                        route,
+                        picked,
+                        attempt,
+                        &mut upload,
+                        response,
+                        &times,
+                    )
+                    .await;
+                    return Ok(served);
+                }
+                // The retries are exhausted and the route has something better to say.
+                picked.finish(Outcome::Status(status));
+                *upstream_out = std::mem::take(&mut attempt.out).into_bytes();
+                break Refusal::UpstreamUnwell { status };
+            }
+            Err(failed) => failed,
+        };
+        let refusal = match failure {
+            Failed::Connect(refusal) => refusal,
+            Failed::Exchange(Failure::ClientGone) => {
+                drop(picked);
+                return Ok(Served {
+                    status: 499,
+                    after: After::Cut,
+                    route: Some(route),
+                });
+            }
+            Failed::Exchange(Failure::ClientTimeout) => {
+                drop(picked);
+                break Refusal::BodyTimeout;
+            }
+            Failed::Exchange(Failure::ClientFraming(error)) => {
+                drop(picked);
+                let (status, code) = (error.status(), error.code());
+                break Refusal::Malformed {
+                    status,
+                    code,
+                    detail: error.to_string(),
+                };
+            }
+            Failed::Exchange(Failure::Closed) => Refusal::UpstreamClosed,
+            Failed::Exchange(Failure::Malformed(error)) => {
+                tracing::warn!(route = %route.spec.id, upstream = %picked.endpoint.url, %error, "an upstream's response is not valid");
+                Refusal::UpstreamMalformed
+            }
+            Failed::Exchange(Failure::Timeout) => Refusal::UpstreamTimeout,
+        };
+        picked.finish(Outcome::Failed);
+        let may_repeat = upload.replay.is_whole() && (!reached || is_repeatable(call));
+        match attempts.retry_failure(reached, worker.random()) {
+            Some(delay) if may_repeat => tokio::time::sleep(delay).await,
+            _ => break refusal,
+        }
+    };
+    if refusal.allows_fallback()
+        && let Some(fallback) = &route.fallback
+    {
+        return Ok(super::fallback::respond(
+            worker, client, call, route, fallback, &refusal, &upload,
+        )
+        .await);
+    }
+    Err(refusal)
+}
+
+/// What every attempt at one request has in common.
+struct Request<'a, 's> {
+    call: &'a Call<'s>,
+    route: &'a RouteEntry,
+    /// What is asked of the upstream.
+    path: &'a str,
+    method: Method,
+}
+
+/// Why an attempt brought no response.
+enum Failed {
+    /// No connection.
+    Connect(Refusal),
+    /// There was one.
+    Exchange(Failure),
+}
+
+/// One attempt; over a pooled connection that turns out to be dead, another follows at once over a new one. An error
+/// comes with whether the upstream may have seen the request.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "these are the parts of a connection that an attempt borrows"
+)]
+async fn attempt(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request<'_, '_>,
+    picked: &Picked<'_>,
+    upload: &mut Upload,
+    response: &mut ResponseHead,
+    times: &Times,
+    mut out: Outgoing,
+) -> Result<Attempt, (Failed, bool)> {
+    let endpoint = picked.endpoint;
+    loop {
+        let pooled = worker
+            .pool
+            .borrow_mut()
+            .take(endpoint.origin.id, Instant::now());
+        let mut connection = match pooled {
+            Some(connection) => connection,
+            None => dial(worker, request.route, picked)
+                .await
+                .map_err(|refusal| (Failed::Connect(refusal), false))?,
+        };
+        if connection.buffer.is_unused() {
+            connection.buffer = worker.take_buffer();
+        }
+        out.clear();
+        request_head::write(
+            &mut out.bytes,
+            request.call,
+            request.route,
+            endpoint,
+            request.path,
+        );
+        upload.restart(&mut out);
+        let mut attempt = Attempt::new(connection, out);
+        let result = attempt
+            .run(
+                client,
+                upload,
+                response,
+                request.method,
+                &worker.shared.limits,
+                times,
+            )
+            .await;
+        let failure = match result {
+            Ok(()) => return Ok(attempt),
+            Err(failure) => failure,
+        };
+        let connection = &mut attempt.connection;
+        let is_stale = connection.reused && !attempt.answered && matches!(failure, Failure::Closed);
+        // Between our look at the pooled connection and our bytes the other side may have closed it. If its kernel never
+        // acknowledged a byte of this request, no program has read it, and sending it again is safe whatever it does.
+        let was_unseen = !attempt.answered && connection.is_last_request_unseen();
+        let may_repeat = upload.replay.is_whole() && (was_unseen || is_repeatable(request.call));
+        if is_stale && may_repeat {
+            worker.metrics.stale_connection();
+            out = attempt.out;
+            response.clear();
+            continue;
+        }
+        return Err((Failed::Exchange(failure), !was_unseen));
+    }
+}
+
+async fn dial(
+    worker: &Worker,
+    route: &RouteEntry,
+    picked: &Picked<'_>,
+) -> Result<Connection, Refusal> {
+    let origin = &picked.endpoint.origin;
+    match tokio::time::timeout(
+        route.times.connect,
+        connect(origin, &worker.shared.upstream_tls),
+    )
+    .await
+    {
+        Ok(Ok(stream)) => Ok(Connection::new(stream, origin.id, worker.take_buffer())),
+        Ok(Err(error)) => {
+            tracing::debug!(route = %route.spec.id, upstream = %picked.endpoint.url, %error, "an upstream cannot be reached");
+            Err(Refusal::ConnectFailed)
+        }
+        Err(_) => Err(Refusal::ConnectTimeout),
+    }
+}
+
+/// Relays a response, gives the connection back, and says what becomes of the client's.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "these are the parts of an exchange that its end puts away"
+)]
+async fn respond<'s>(
+    worker: &Worker,
+    client: &mut Client,
+    call: &Call<'_>,
+    route: &'s RouteEntry,
+    picked: Picked<'_>,
+    mut attempt: Attempt,
+    upload: &mut Upload,
+    response: &ResponseHead,
+    times: &Times,
+) -> Served<'s> {
+    let status = response.status();
+    if status == 101 {
+        picked.finish(Outcome::Status(status));
+        let after = tunnel::run(worker, client, call, route, attempt, response).await;
+        return Served {
+            status,
+            after,
+            route: Some(route),
+        };
+    }
+    let body = response.body();
+    let framing = Framing::towards(call.head.version(), body);
+    // A request whose body is still coming when the answer is there cannot be followed by another one.
+    let mut keep = call.head.keep_alive()
+        && framing != Framing::UntilClose
+        && worker.phase() == Phase::Running
+        && upload.is_drained();
+    response_head::write_forwarded(&mut client.out.bytes, call, route, response, framing, keep);
+    let idle = if is_event_stream(response) {
+        EVENT_STREAM_IDLE.max(times.idle)
+    } else {
+        times.idle
+    };
+    let times = Times { idle, ..*times };
+    let relayed = attempt
+        .relay(
+            client,
+            upload,
+            body,
+            framing,
+            &worker.shared.limits,
+            &times,
+            |_| (),
+        )
+        .await;
+    let outcome = match relayed {
+        Err(RelayError::Upstream) => Outcome::Failed,
+        _ => Outcome::Status(status),
+    };
+    picked.finish(outcome);
+    keep &= upload.is_drained();
+    let Attempt {
+        mut connection,
+        out,
+        ..
+    } = attempt;
+    connection.note_written(out.total());
+    if relayed.is_ok() && upload.is_done() && response.keep_alive() && connection.buffer.is_empty()
+    {
+        worker.give_buffer(std::mem::take(&mut connection.buffer));
+        worker
+            .pool
+            .borrow_mut()
+            .put(connection, response.keep_alive_timeout(), Instant::now());
+    }
+    let after = match relayed {
+        Ok(()) if keep => After::KeepAlive,
+        Ok(()) => After::Close,
+        Err(_) => After::Cut,
+    };
+    Served {
+        status,
+        after,
+        route: Some(route),
+    }
+}
+
+/// Whether sending it again means the same as sending it once.
+fn is_repeatable(call: &Call<'_>) -> bool {
+    call.head.method_kind().is_idempotent() || call.head.find(Known::IdempotencyKey).is_some()
+}
+
+fn may_repeat(call: &Call<'_>, upload: &Upload) -> bool {
+    is_repeatable(call) && upload.replay.is_whole()
+}
+
+/// The upstream's wish, in its form of seconds.
+fn retry_after(response: &ResponseHead) -> Option<Duration> {
+    let text = std::str::from_utf8(response.find(Known::RetryAfter)?).ok()?;
+    text.parse().ok().map(Duration::from_secs)
+}
+
+fn is_event_stream(response: &ResponseHead) -> bool {
+    let is_open_ended = matches!(
+        response.body(),
+        ResponseBody::Chunked | ResponseBody::UntilClose
+    );
+    is_open_ended
+        && response.find(Known::ContentType).is_some_and(|kind| {
+            kind.len() >= 17 && kind[..17].eq_ignore_ascii_case(b"text/event-stream")
+        })
+}

@@ -1,0 +1,75 @@
+//! Station: who asks. A key becomes a tenant here, by one hash and one look-up.
+
+use bastide_http1::Known;
+
+use super::Clock;
+use super::call::{Call, Identity};
+use super::refusal::Refusal;
+use super::routes::{self, Chosen};
+use super::worker::Worker;
+use crate::legacy_keys::Verdict;
+use crate::snapshot::Snapshot;
+
+/// Identifies the caller. Without a valid key only a route that asks for none can serve: then that route is returned.
+pub(crate) async fn check<'s>(
+    worker: &Worker,
+    snapshot: &'s Snapshot,
+    call: &mut Call<'s>,
+) -> Result<Option<Chosen<'s>>, Refusal> {
+    // Two keys could be two opinions on who is asking.
+    let key = if call.head.is_repeated(Known::XApiKey) {
+        None
+    } else {
+        call.head.find(Known::XApiKey)
+    };
+    let verdict = match key.filter(|key| !key.is_empty()) {
+        None => Err(Refusal::KeyMissing),
+        Some(key) => verify(worker, snapshot, call, key).await,
+    };
+    match verdict {
+        Ok(identity) => {
+            call.identity = Some(identity);
+            Ok(None)
+        }
+        Err(refusal) => match routes::find_open(worker, snapshot, call) {
+            Some(chosen) => Ok(Some(chosen)),
+            None => Err(refusal),
+        },
+    }
+}
+
+async fn verify<'s>(
+    worker: &Worker,
+    snapshot: &'s Snapshot,
+    call: &Call<'_>,
+    key: &[u8],
+) -> Result<Identity<'s>, Refusal> {
+    let digest = worker.shared.keys.digest(key);
+    let entry = match snapshot.key(&digest) {
+        Some(entry) => entry,
+        None if snapshot.legacy.is_empty() => return Err(Refusal::KeyInvalid),
+        None => match worker
+            .shared
+            .legacy
+            .verify(&snapshot.legacy, key, digest, call.peer)
+            .await
+        {
+            Verdict::Valid(id) => snapshot.legacy_key(id).ok_or(Refusal::KeyInvalid)?,
+            Verdict::Invalid => return Err(Refusal::KeyInvalid),
+            Verdict::Busy => return Err(Refusal::VerifierBusy),
+        },
+    };
+    if entry
+        .expires_at
+        .is_some_and(|expiry| expiry <= Clock::unix_millis())
+    {
+        return Err(Refusal::KeyInvalid);
+    }
+    if !entry.tenant.is_active {
+        return Err(Refusal::TenantInactive);
+    }
+    Ok(Identity {
+        tenant: &entry.tenant,
+        key: entry,
+    })
+}

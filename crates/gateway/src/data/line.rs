@@ -1,0 +1,211 @@
+//! The whole line that a request passes, in order. Each station is a file of its own.
+//!
+//! framing ([`super::client`]) -> path and host -> the gateway's own endpoints -> maintenance -> identity -> the tenant's
+//! limits -> route -> the route's limits -> endpoint, transform, forward, retry or fallback ([`super::forward`]) ->
+//! respond -> count.
+
+use bastide_http1::{BodyDecoder, Method, RequestBody, RequestHead, Step, Upgrade};
+use bastide_routing::{CanonicalPath, canonical, canonical_host};
+use tokio::time::Instant;
+
+use super::call::{Call, RequestId};
+use super::client::Client;
+use super::connection::{After, Scratch};
+use super::phase::Phase;
+use super::refusal::Refusal;
+use super::worker::Worker;
+use super::{
+    Clock, WRITE_TIMEOUT, forward, identity, limits, own, request_head, response_head, routes,
+};
+use crate::front::Front;
+use crate::snapshot::{RouteEntry, Snapshot};
+
+/// What a request led to, for the books.
+pub(crate) struct Served<'s> {
+    pub(crate) status: u16,
+    pub(crate) after: After,
+    pub(crate) route: Option<&'s RouteEntry>,
+}
+
+/// A refusal, and the route that it concerns once that is known.
+type Refused<'s> = (Refusal, Option<&'s RouteEntry>);
+
+/// Takes one request through all stations.
+pub(crate) async fn serve(
+    worker: &Worker,
+    client: &mut Client,
+    head: &RequestHead,
+    scratch: &mut Scratch,
+) -> After {
+    let snapshot = worker.snapshot();
+    let Scratch {
+        target,
+        host,
+        forwarding,
+    } = scratch;
+    let mut call = new_call(worker, client, head, CanonicalPath::ROOT);
+    let framed = match canonical(head.path_and_query(), target) {
+        Ok(target) => {
+            call.target = target;
+            canonical_host(head.host().unwrap_or_default(), host).map(|host| call.host = host)
+        }
+        Err(error) => Err(error),
+    };
+    let result = match framed {
+        Ok(()) => pass(worker, &snapshot, client, &mut call, forwarding).await,
+        Err(error) => Err((Refusal::AmbiguousTarget(error), None)),
+    };
+    let served = match result {
+        Ok(served) => served,
+        Err((refusal, route)) => {
+            let after = refuse(worker, client, &call, &refusal).await;
+            Served {
+                status: refusal.status(),
+                after,
+                route,
+            }
+        }
+    };
+    worker.metrics.count(&call, &served);
+    served.after
+}
+
+async fn pass<'s>(
+    worker: &Worker,
+    snapshot: &'s Snapshot,
+    client: &mut Client,
+    call: &mut Call<'s>,
+    scratch: &mut forward::Scratch,
+) -> Result<Served<'s>, Refused<'s>> {
+    let early = |refusal| (refusal, None);
+    if matches!(call.head.method_kind(), Method::Connect | Method::Trace) {
+        return Err(early(Refusal::MethodNotProxied));
+    }
+    if call.head.upgrade() == Upgrade::Other {
+        return Err(early(Refusal::UpgradeNotProxied));
+    }
+    if request_head::is_looping(call.head) {
+        return Err(early(Refusal::Loop));
+    }
+    if Front::serves(call.target.path(), worker.shared.one_listener) {
+        return own::serve(worker, client, call).await.map_err(early);
+    }
+    let shared = &worker.shared;
+    let switches = shared
+        .maintenance
+        .is_any()
+        .then(|| shared.maintenance.switches());
+    let maintenance = || Refusal::Maintenance {
+        page: shared.maintenance_page.clone(),
+    };
+    if switches.as_ref().is_some_and(|switches| switches.platform) {
+        return Err(early(maintenance()));
+    }
+    let open = identity::check(worker, snapshot, call)
+        .await
+        .map_err(early)?;
+    if let (Some(switches), Some(identity)) = (&switches, &call.identity)
+        && switches.tenants.contains(&identity.tenant.id)
+    {
+        return Err(early(maintenance()));
+    }
+    limits::admit_caller(call).await.map_err(early)?;
+    let chosen = match open {
+        Some(chosen) => chosen,
+        None => routes::find(worker, snapshot, call).map_err(early)?,
+    };
+    let late = |refusal| (refusal, Some(chosen.route));
+    if switches.is_some_and(|switches| switches.routes.contains(&chosen.route.id)) {
+        return Err(late(maintenance()));
+    }
+    limits::admit_route(worker, call, chosen.route)
+        .await
+        .map_err(late)?;
+    forward::forward(worker, client, call, chosen, scratch)
+        .await
+        .map_err(late)
+}
+
+fn new_call<'a>(
+    worker: &Worker,
+    client: &Client,
+    head: &'a RequestHead,
+    target: CanonicalPath<'a>,
+) -> Call<'a> {
+    Call {
+        head,
+        target,
+        host: "",
+        peer: client.peer.ip(),
+        peer_is_trusted: worker.shared.trusted.contains(client.peer.ip()),
+        secure: client.secure,
+        arrived: Instant::now(),
+        unix_now: Clock::unix_seconds(),
+        request_id: RequestId::of(head, || worker.random()),
+        identity: None,
+        rate: None,
+    }
+}
+
+/// Answers a request that was refused.
+async fn refuse(worker: &Worker, client: &mut Client, call: &Call<'_>, refusal: &Refusal) -> After {
+    let keep = !refusal.must_close()
+        && call.head.keep_alive()
+        && worker.phase() == Phase::Running
+        && (call.head.body() == RequestBody::None || discard_body(worker, client, call.head));
+    let date = worker.shared.clock.date();
+    response_head::write_refusal(&mut client.out.bytes, call, refusal, date.as_bytes(), keep);
+    finish(client, keep).await
+}
+
+/// Answers bytes that are no request.
+pub(crate) async fn refuse_unread(
+    worker: &Worker,
+    client: &mut Client,
+    refusal: &Refusal,
+) -> After {
+    let nothing = RequestHead::new();
+    let call = new_call(worker, client, &nothing, CanonicalPath::ROOT);
+    let date = worker.shared.clock.date();
+    response_head::write_refusal(
+        &mut client.out.bytes,
+        &call,
+        refusal,
+        date.as_bytes(),
+        false,
+    );
+    worker.metrics.count(
+        &call,
+        &Served {
+            status: refusal.status(),
+            after: After::Close,
+            route: None,
+        },
+    );
+    finish(client, false).await
+}
+
+/// Throws away the body of a refused request if all of it is in the buffer already; to wait for more is not worth it.
+fn discard_body(worker: &Worker, client: &mut Client, head: &RequestHead) -> bool {
+    let mut decoder = BodyDecoder::new(head.body(), &worker.shared.limits);
+    loop {
+        match decoder.decode(client.input.data()) {
+            Ok(Step::Data { consumed, .. }) => client.input.consume(consumed),
+            Ok(Step::Done { consumed }) => {
+                client.input.consume(consumed);
+                return true;
+            }
+            Ok(Step::More { .. }) | Err(_) => return false,
+        }
+    }
+}
+
+/// Writes out a response that is whole in the client's buffer.
+pub(crate) async fn finish(client: &mut Client, keep: bool) -> After {
+    client.deadline.set_after(Instant::now(), WRITE_TIMEOUT);
+    match client.flush().await {
+        Ok(()) if keep => After::KeepAlive,
+        Ok(()) => After::Close,
+        Err(_) => After::Cut,
+    }
+}

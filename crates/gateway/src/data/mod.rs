@@ -1,0 +1,72 @@
+//! The data plane: what happens to every request. [`line`] shows the stations in order; each is a file here.
+
+pub(crate) mod body;
+pub(crate) mod buffer;
+mod call;
+mod client;
+mod clock;
+mod connection;
+pub(crate) mod deadline;
+mod exchange;
+mod fallback;
+mod forward;
+pub(crate) mod forwarded;
+mod identity;
+mod idle;
+mod limits;
+mod line;
+pub(crate) mod listen;
+pub(crate) mod metrics;
+mod outgoing;
+mod own;
+pub(crate) mod phase;
+mod rate_headers;
+mod refusal;
+mod replay;
+mod request_head;
+mod response_head;
+mod routes;
+pub(crate) mod stream;
+pub(crate) mod tls;
+mod tunnel;
+pub(crate) mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bastide_http1::Limits;
+use bastide_limit::Limiter;
+
+pub(crate) use clock::Clock;
+pub(crate) use refusal::Refusal;
+
+use crate::front::Front;
+use crate::keys::Keys;
+use crate::legacy_keys::LegacyVerifier;
+use crate::maintenance::Maintenance;
+use crate::snapshot::Snapshot;
+
+/// A client must take a response of the gateway's own within this time.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What all workers share: immutable, or changed from outside by one atomic step.
+pub(crate) struct Shared {
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) keys: Keys,
+    pub(crate) legacy: LegacyVerifier,
+    pub(crate) limiter: Limiter,
+    pub(crate) limits: Limits,
+    pub(crate) trusted: forwarded::TrustedPeers,
+    pub(crate) maintenance: Arc<Maintenance>,
+    pub(crate) maintenance_page: Arc<str>,
+    pub(crate) front: Front,
+    /// Whether `/admin` and `/metrics` are served beside the routes.
+    pub(crate) one_listener: bool,
+    /// TLS on the public listener, if it speaks TLS.
+    pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
+    pub(crate) upstream_tls: Arc<rustls::ClientConfig>,
+    pub(crate) metrics: Arc<metrics::Metrics>,
+    pub(crate) phase: Arc<phase::PhaseCell>,
+    pub(crate) clock: Clock,
+}

@@ -1,0 +1,143 @@
+//! Station: the gateway's own endpoints, which no route can shadow: `/health`, `/ready`, and, where one listener serves
+//! all, `/metrics` and `/admin`.
+
+use std::future::poll_fn;
+use std::io;
+
+use bastide_http1::{BodyDecoder, Step};
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use super::call::Call;
+use super::client::Client;
+use super::line::{Served, finish};
+use super::phase::Phase;
+use super::refusal::Refusal;
+use super::response_head::{Own, write_own};
+use super::worker::Worker;
+use crate::front::MAX_BODY;
+
+/// How long the body of such a request may take.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Serves a request to the gateway itself.
+pub(crate) async fn serve<'s>(
+    worker: &Worker,
+    client: &mut Client,
+    call: &Call<'_>,
+) -> Result<Served<'s>, Refusal> {
+    let body = read_body(worker, client, call).await?;
+    let request = to_http(call, body)?;
+    let (parts, body) = worker
+        .shared
+        .front
+        .handle(request, call.peer)
+        .await
+        .into_parts();
+    let keep = call.head.keep_alive() && worker.phase() == Phase::Running;
+    // These are written for every response of the gateway's own.
+    let written = [
+        "content-type",
+        "content-length",
+        "x-request-id",
+        "cache-control",
+        "date",
+    ];
+    let fields: Vec<(&str, &str)> = parts
+        .headers
+        .iter()
+        .filter(|(name, _)| !written.contains(&name.as_str()))
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
+    let content_type = parts
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let own = Own {
+        status: parts.status.as_u16(),
+        content_type,
+        body: &body,
+        proxy_error: None,
+        fields: &fields,
+    };
+    let date = worker.shared.clock.date();
+    write_own(&mut client.out.bytes, call, &own, date.as_bytes(), keep);
+    Ok(Served {
+        status: own.status,
+        after: finish(client, keep).await,
+        route: None,
+    })
+}
+
+/// Reads the whole body, which is held in memory and therefore bounded.
+async fn read_body(
+    worker: &Worker,
+    client: &mut Client,
+    call: &Call<'_>,
+) -> Result<Bytes, Refusal> {
+    let mut decoder = BodyDecoder::new(call.head.body(), &worker.shared.limits);
+    let mut body = BytesMut::new();
+    if call.head.expects_continue() && decoder.remaining() != Some(0) && client.input.is_empty() {
+        client
+            .out
+            .bytes
+            .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    client.deadline.set_after(Instant::now(), BODY_TIME);
+    client.flush().await.map_err(|_| Refusal::BodyTimeout)?;
+    loop {
+        match decoder.decode(client.input.data()) {
+            Ok(Step::Data { consumed, data }) => {
+                if body.len() + data.len() > MAX_BODY {
+                    return Err(Refusal::BodyTooLarge { limit: MAX_BODY });
+                }
+                body.extend_from_slice(&client.input.data()[data]);
+                client.input.consume(consumed);
+            }
+            Ok(Step::Done { consumed }) => {
+                client.input.consume(consumed);
+                return Ok(body.freeze());
+            }
+            Ok(Step::More { consumed }) => {
+                client.input.consume(consumed);
+                match poll_fn(|cx| client.poll_fill(cx)).await {
+                    Ok(0) => decoder.end_of_input().map_err(malformed)?,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                        return Err(Refusal::BodyTimeout);
+                    }
+                    Err(_) => return Err(malformed(bastide_http1::BodyError::Truncated)),
+                }
+            }
+            Err(error) => return Err(malformed(error)),
+        }
+    }
+}
+
+fn malformed(error: bastide_http1::BodyError) -> Refusal {
+    Refusal::Malformed {
+        status: error.status(),
+        code: error.code(),
+        detail: error.to_string(),
+    }
+}
+
+/// The request as the control plane takes it.
+fn to_http(call: &Call<'_>, body: Bytes) -> Result<http::Request<Bytes>, Refusal> {
+    let uri = match call.target.query() {
+        Some(query) => format!("{}?{query}", call.target.path()),
+        None => call.target.path().to_owned(),
+    };
+    let mut request = http::Request::builder().method(call.head.method()).uri(uri);
+    for field in call.head.fields().iter().filter(|field| !field.hop) {
+        request = request.header(call.head.name(field), call.head.value(field));
+    }
+    request
+        .header("x-request-id", call.request_id.as_str())
+        .body(body)
+        .map_err(|error| Refusal::Malformed {
+            status: 400,
+            code: "bad_request",
+            detail: error.to_string(),
+        })
+}

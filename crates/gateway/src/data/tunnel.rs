@@ -1,0 +1,55 @@
+//! After 101 Switching Protocols: bytes both ways, uninterpreted. Nothing becomes a tunnel before the upstream agreed.
+
+use bastide_http1::{ResponseHead, Upgrade};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
+
+use super::call::Call;
+use super::client::Client;
+use super::connection::After;
+use super::exchange::Attempt;
+use super::worker::Worker;
+use super::{WRITE_TIMEOUT, response_head};
+use crate::snapshot::RouteEntry;
+
+/// Per direction.
+const BUFFER: usize = 8 * 1024;
+
+/// Tells the client that the protocol is switched and relays until both sides are done.
+pub(crate) async fn run(
+    worker: &Worker,
+    client: &mut Client,
+    call: &Call<'_>,
+    route: &RouteEntry,
+    attempt: Attempt,
+    response: &ResponseHead,
+) -> After {
+    if call.head.upgrade() != Upgrade::WebSocket || response.upgrade() != Upgrade::WebSocket {
+        // A switch that nobody asked for: what follows on that connection means nothing.
+        tracing::warn!(route = %route.spec.id, "an upstream switched protocols without being asked");
+        return After::Cut;
+    }
+    response_head::write_switch(&mut client.out.bytes, call, route, response);
+    client.deadline.set_after(Instant::now(), WRITE_TIMEOUT);
+    if client.flush().await.is_err() {
+        return After::Cut;
+    }
+    let mut upstream = attempt.connection;
+    let early = [
+        upstream.stream.write_all(client.input.data()).await,
+        client.stream.write_all(upstream.buffer.data()).await,
+    ];
+    worker.give_buffer(std::mem::take(&mut client.input));
+    worker.give_buffer(std::mem::take(&mut upstream.buffer));
+    if early.iter().all(Result::is_ok) {
+        // How a tunnel ends is its two ends' affair.
+        let _: Result<(u64, u64), std::io::Error> = tokio::io::copy_bidirectional_with_sizes(
+            &mut client.stream,
+            &mut upstream.stream,
+            BUFFER,
+            BUFFER,
+        )
+        .await;
+    }
+    After::Cut
+}

@@ -1,0 +1,239 @@
+//! One worker: a thread with its own runtime, its own listening socket and its own connections to upstreams.
+//!
+//! Nothing that a request touches is shared with another worker but what is immutable or a plain atomic.
+
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use slab::Slab;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::buffer::{self, Buffer};
+use super::idle::Seat;
+use super::metrics::WorkerMetrics;
+use super::phase::Phase;
+use super::stream::Stream;
+use super::{Shared, connection};
+use crate::snapshot::Snapshot;
+use crate::upstream::pool::Pool;
+
+/// How often expired connections are closed and an old snapshot is let go of although no request comes.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A TLS handshake must be done after this time.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Free read buffers kept for the next connection that has something to read.
+const MAX_FREE_BUFFERS: usize = 256;
+
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: RefCell<Pool>,
+    pub(crate) metrics: WorkerMetrics,
+    pub(crate) lookup: RefCell<bastide_routing::Scratch>,
+    pub(crate) seats: RefCell<Slab<Seat>>,
+    snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    current: RefCell<Rc<Pinned>>,
+    buffers: RefCell<Vec<Buffer>>,
+    random: RefCell<fastrand::Rng>,
+    connections: Cell<usize>,
+}
+
+/// A snapshot as one worker counts its users: requests count on the worker's own counter and not on the one that all cores
+/// share.
+pub(crate) struct Pinned(Arc<Snapshot>);
+
+impl std::ops::Deref for Pinned {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Self {
+        let mut snapshots = Cache::new(Arc::clone(&shared.snapshot));
+        let current = Rc::new(Pinned(Arc::clone(snapshots.load())));
+        Self {
+            pool: RefCell::default(),
+            metrics: WorkerMetrics::new(&shared.metrics),
+            lookup: RefCell::default(),
+            seats: RefCell::default(),
+            snapshots: RefCell::new(snapshots),
+            current: RefCell::new(current),
+            buffers: RefCell::default(),
+            random: RefCell::new(fastrand::Rng::new()),
+            connections: Cell::new(0),
+            shared,
+        }
+    }
+
+    /// The configuration now in force. A request keeps what it gets here to its end.
+    pub(crate) fn snapshot(&self) -> Rc<Pinned> {
+        let mut snapshots = self.snapshots.borrow_mut();
+        let newest = snapshots.load();
+        let mut current = self.current.borrow_mut();
+        if !Arc::ptr_eq(newest, &current.0) {
+            *current = Rc::new(Pinned(Arc::clone(newest)));
+            self.metrics.forget_series();
+        }
+        Rc::clone(&current)
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.random.borrow_mut().u64(..)
+    }
+
+    pub(crate) fn take_buffer(&self) -> Buffer {
+        self.buffers
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Buffer::with_capacity(buffer::SMALL))
+    }
+
+    pub(crate) fn give_buffer(&self, mut buffer: Buffer) {
+        let mut free = self.buffers.borrow_mut();
+        if free.len() < MAX_FREE_BUFFERS && !buffer.is_unused() && !buffer.is_oversized() {
+            buffer.clear();
+            free.push(buffer);
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.shared.phase.get()
+    }
+
+    fn sweep(&self) {
+        self.pool.borrow_mut().sweep(Instant::now());
+        self.snapshot();
+        self.metrics
+            .set_connections(self.connections.get(), self.pool.borrow().len());
+    }
+
+    /// Wakes connections that wait for a request, so that they see that none is wanted any more.
+    fn dismiss_idle(&self) {
+        for (_, seat) in self.seats.borrow().iter() {
+            seat.wake();
+        }
+    }
+}
+
+/// Runs a worker on this thread until the phase is [`Phase::Closing`] and every connection is finished, or `ceiling`
+/// has passed since.
+pub(crate) fn run(
+    shared: Arc<Shared>,
+    sockets: Vec<StdListener>,
+    phases: watch::Receiver<Phase>,
+    ceiling: Duration,
+) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .expect("the operating system gives a worker its event queue");
+    runtime.block_on(serve(
+        Rc::new(Worker::new(shared)),
+        sockets,
+        phases,
+        ceiling,
+    ));
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    sockets: Vec<StdListener>,
+    mut phases: watch::Receiver<Phase>,
+    ceiling: Duration,
+) {
+    let accepting: Vec<_> = sockets
+        .into_iter()
+        .map(|socket| tokio::task::spawn_local(accept(Rc::clone(&worker), socket)))
+        .collect();
+    let mut tick = tokio::time::interval(SWEEP);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => worker.sweep(),
+            // The sender is dropped only when the process ends anyway.
+            closing = phases.wait_for(|phase| *phase == Phase::Closing) => {
+                drop(closing);
+                break;
+            }
+        }
+    }
+    for task in accepting {
+        task.abort();
+    }
+    let until = Instant::now() + ceiling;
+    while worker.connections.get() > 0 && Instant::now() < until {
+        worker.dismiss_idle();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    if worker.connections.get() > 0 {
+        tracing::warn!(
+            connections = worker.connections.get(),
+            "the time to drain is over; connections are cut"
+        );
+    }
+}
+
+async fn accept(worker: Rc<Worker>, socket: StdListener) {
+    let listener = match TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "a listening socket cannot be watched; this worker takes no connections");
+            return;
+        }
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Responses are written whole; waiting for more would only delay them.
+                if stream.set_nodelay(true).is_ok() {
+                    start(Rc::clone(&worker), stream, peer);
+                }
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: the connection stays in the queue until there is one.
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn start(worker: Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr) {
+    /// Counts a connection for as long as its task lives.
+    struct Counted(Rc<Worker>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.connections.set(self.0.connections.get() - 1);
+        }
+    }
+    worker.connections.set(worker.connections.get() + 1);
+    let counted = Counted(Rc::clone(&worker));
+    tokio::task::spawn_local(async move {
+        let stream = match worker.shared.tls.clone() {
+            None => Some(Stream::Tcp(stream)),
+            Some(acceptor) => {
+                match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => Some(Stream::TlsServer(Box::new(stream))),
+                    // Scanners and plain HTTP, mostly; nothing that an operator could mend.
+                    Ok(Err(_)) | Err(_) => None,
+                }
+            }
+        };
+        if let Some(stream) = stream {
+            connection::serve(worker, stream, peer).await;
+        }
+        drop(counted);
+    });
+}

@@ -1,0 +1,98 @@
+//! The audit log.
+
+use std::fmt::Write as _;
+
+use bastide_db::{Database, DbError, Row, Transaction, Value, values};
+
+use super::{AuditQuery, CommitError, entity_name, entity_of, rows};
+use crate::model::{Audit, Revision};
+
+const PAGE_LIMIT: u32 = 1_000;
+
+pub(super) async fn write(
+    transaction: &mut Transaction,
+    revision: Revision,
+    entries: &[Audit],
+) -> Result<(), CommitError> {
+    let row = |entry: &Audit| {
+        let document = |value: &serde_json::Value| {
+            Value::json_opt(Some(value).filter(|value| !value.is_null()))
+        };
+        let [id, at, tenant_id] = values![entry.id, entry.at, entry.tenant_id];
+        let [revision, entity, entity_id] =
+            values![revision, entity_name(entry.entity), entry.entity_id];
+        let [actor, action, request_id] =
+            values![&entry.actor, &entry.action, entry.request_id.clone()];
+        let (before, after) = (document(&entry.before)?, document(&entry.after)?);
+        Ok(vec![
+            id, revision, at, actor, action, entity, entity_id, tenant_id, before, after,
+            request_id,
+        ])
+    };
+    let rows = entries
+        .iter()
+        .map(row)
+        .collect::<Result<Vec<_>, DbError>>()?;
+    let sql = "INSERT INTO gateway_audit \
+               (id, revision, at, actor, action, entity, entity_id, tenant_id, before, after, request_id) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    transaction
+        .execute_each(sql, rows)
+        .await
+        .map_err(DbError::from)?;
+    Ok(())
+}
+
+pub(super) async fn page(
+    database: &Database,
+    query: &AuditQuery,
+) -> Result<Vec<Audit>, CommitError> {
+    let mut sql =
+        "SELECT id, at, actor, action, entity, entity_id, tenant_id, before, after, request_id \
+                   FROM gateway_audit WHERE TRUE"
+            .to_owned();
+    let mut params = Vec::new();
+    let filters = [
+        ("id <", query.before.map(Value::from)),
+        (
+            "entity =",
+            query.entity.map(|entity| entity_name(entity).into()),
+        ),
+        ("entity_id =", query.entity_id.map(Value::from)),
+        ("tenant_id =", query.tenant_id.map(Value::from)),
+    ];
+    for (comparison, value) in filters {
+        if let Some(value) = value {
+            params.push(value);
+            write!(sql, " AND {comparison} ${}", params.len())
+                .expect("writing to a string cannot fail");
+        }
+    }
+    params.push(query.limit.min(PAGE_LIMIT).into());
+    // Ids are UUIDs of version 7: their order is the order of time.
+    write!(sql, " ORDER BY id DESC LIMIT ${}", params.len())
+        .expect("writing to a string cannot fail");
+    let stored = database.query(&sql, &params).await?;
+    let mut problems = Vec::new();
+    let entries = rows::readable("gateway_audit", &stored, entry, &mut problems);
+    for problem in problems {
+        tracing::error!(%problem, "an audit entry cannot be read and is left out");
+    }
+    Ok(entries)
+}
+
+fn entry(row: &Row) -> Result<Audit, DbError> {
+    let entity = entity_of(row.get("entity")?);
+    Ok(Audit {
+        id: row.get("id")?,
+        at: row.get("at")?,
+        actor: row.get("actor")?,
+        action: row.get("action")?,
+        entity: entity.ok_or_else(|| rows::column("entity", &"not a kind of object"))?,
+        entity_id: row.get("entity_id")?,
+        tenant_id: row.get("tenant_id")?,
+        before: row.json_opt("before")?.unwrap_or_default(),
+        after: row.json_opt("after")?.unwrap_or_default(),
+        request_id: row.get("request_id")?,
+    })
+}

@@ -1,0 +1,195 @@
+//! The endpoints of a route as one request sees them: which to try, whether to try again, and what was learned.
+
+use std::time::Duration;
+
+use bastide_limit::clock;
+use bastide_resilience::backoff::Backoff;
+use bastide_resilience::breaker::{self, Availability, Permit};
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::endpoint::Endpoint;
+use super::route::RouteEntry;
+use crate::data::Refusal;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Outcome {
+    /// The upstream answered.
+    Status(u16),
+    /// It did not, or not in time, or broke off.
+    Failed,
+}
+
+/// The attempts of one request.
+pub(crate) struct Attempts<'r> {
+    route: &'r RouteEntry,
+    /// Endpoints that were tried since the last time that all had been.
+    tried: SmallVec<[usize; 4]>,
+    made: u32,
+}
+
+/// An endpoint that is being tried. Whoever has one tells how it ended; dropping it tells nothing.
+pub(crate) struct Picked<'r> {
+    pub(crate) endpoint: &'r Endpoint,
+    permit: Option<Permit>,
+    started: Instant,
+}
+
+impl<'r> Attempts<'r> {
+    pub(crate) fn new(route: &'r RouteEntry) -> Self {
+        if route.retry.is_some() {
+            route.budget.deposit(clock::now());
+        }
+        Self {
+            route,
+            tried: SmallVec::new(),
+            made: 0,
+        }
+    }
+
+    /// The endpoint for the next attempt: one that was not tried yet, if there is one. Unhealthy endpoints and those whose
+    /// breaker is open are passed over.
+    pub(crate) fn pick(&mut self, random: u64) -> Result<Picked<'r>, Refusal> {
+        let endpoints = &self.route.endpoints;
+        let now = clock::now();
+        // Another request may take a half-open breaker's last probe between the look and the grip.
+        let mut lost = SmallVec::<[usize; 4]>::new();
+        loop {
+            let may_serve = |i: usize| endpoints[i].state.may_serve(now) && !lost.contains(&i);
+            let load = |i: usize| &endpoints[i].state.load;
+            let untried = |i: usize| may_serve(i) && !self.tried.contains(&i);
+            let chosen = self
+                .route
+                .balancer
+                .pick(untried, load, random, now)
+                .or_else(|| self.route.balancer.pick(may_serve, load, random, now));
+            let Some(chosen) = chosen else {
+                return Err(self.nobody(now));
+            };
+            let endpoint = &endpoints[chosen];
+            let permit = match &endpoint.state.breaker {
+                None => None,
+                Some(breaker) => {
+                    let permit = breaker.try_acquire(now);
+                    if permit.is_none() {
+                        lost.push(chosen);
+                        continue;
+                    }
+                    permit
+                }
+            };
+            if self.tried.len() == endpoints.len() {
+                self.tried.clear();
+            }
+            self.tried.push(chosen);
+            self.made += 1;
+            endpoint.state.load.start();
+            return Ok(Picked {
+                endpoint,
+                permit,
+                started: Instant::now(),
+            });
+        }
+    }
+
+    /// Why nobody can be tried: health first, as a healthy endpoint with an open breaker is closer to serving.
+    fn nobody(&self, now: u64) -> Refusal {
+        let open_until = self
+            .route
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.state.health.is_healthy())
+            .filter_map(|endpoint| endpoint.state.breaker.as_ref())
+            .map(|breaker| match breaker.availability(now) {
+                Availability::Open { until } => until,
+                Availability::Probing | Availability::Ready => now,
+            })
+            .min();
+        match open_until {
+            None => Refusal::NoHealthyEndpoint,
+            Some(until) => Refusal::BreakerOpen {
+                retry_after: Duration::from_micros(until.saturating_sub(now)),
+            },
+        }
+    }
+
+    /// Whether to try again after a response with this status, and when.
+    pub(crate) fn retry_status(
+        &self,
+        status: u16,
+        wish: Option<Duration>,
+        random: u64,
+    ) -> Option<Duration> {
+        let retry = self.route.retry.as_ref()?;
+        if !retry.retryable_status_codes.contains(&status) {
+            return None;
+        }
+        self.delay(wish, random)
+    }
+
+    /// Whether to try again after no response, and when. Where nobody can have seen the request, an endpoint that was not
+    /// tried yet is tried at once, asked for or not.
+    pub(crate) fn retry_failure(&self, was_sent: bool, random: u64) -> Option<Duration> {
+        if !was_sent && self.tried.len() < self.route.endpoints.len() {
+            return Some(Duration::ZERO);
+        }
+        self.delay(None, random)
+    }
+
+    fn delay(&self, wish: Option<Duration>, random: u64) -> Option<Duration> {
+        let retry = self.route.retry.as_ref()?;
+        if self.made > retry.max_retries || !self.route.budget.withdraw(clock::now()) {
+            return None;
+        }
+        let backoff = Backoff {
+            base: Duration::from_millis(retry.base_delay_ms),
+            max: Duration::from_millis(retry.max_delay_ms),
+        };
+        let delay = backoff.delay(self.made - 1, random);
+        Some(wish.map_or(delay, |wish| delay.max(wish.min(backoff.max))))
+    }
+
+    /// Whether a response with this status is what is left after all retries failed.
+    pub(crate) fn is_last_word(&self, status: u16) -> bool {
+        self.route
+            .retry
+            .as_ref()
+            .is_some_and(|retry| self.made > 1 && retry.retryable_status_codes.contains(&status))
+    }
+}
+
+impl Picked<'_> {
+    /// Tells how it ended.
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        let now = clock::now();
+        let state = &self.endpoint.state;
+        let is_failure = matches!(outcome, Outcome::Failed | Outcome::Status(500..));
+        state
+            .load
+            .finish(Some(self.started.elapsed()), !is_failure, now);
+        if let (Some(breaker), Some(permit)) = (&state.breaker, self.permit.take()) {
+            let outcome = match outcome {
+                Outcome::Status(100..=299) => breaker::Outcome::Success,
+                Outcome::Status(300..=499) => breaker::Outcome::Neutral,
+                Outcome::Status(_) | Outcome::Failed => breaker::Outcome::Failure,
+            };
+            if let Some(changed) = breaker.record(permit, outcome, now) {
+                tracing::warn!(route = %state.route, upstream = %state.url, state = ?changed, "a circuit breaker changed");
+            }
+        }
+        // Told: `drop` has nothing to add.
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Picked<'_> {
+    /// The client went away, or its task was ended: nothing was learned about the upstream.
+    fn drop(&mut self) {
+        let state = &self.endpoint.state;
+        state.load.finish(None, true, clock::now());
+        if let (Some(breaker), Some(permit)) = (&state.breaker, self.permit.take()) {
+            breaker.cancel(permit);
+        }
+    }
+}

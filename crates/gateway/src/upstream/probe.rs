@@ -1,0 +1,159 @@
+//! Active health checks: one task per checked endpoint, started and stopped as snapshots come and go.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bastide_http1::{self as http1, Limits, Method, ResponseHead};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
+
+use super::connect::connect;
+use super::origin::Origin;
+use crate::data::buffer::Buffer;
+use crate::data::stream::Stream;
+use crate::model::HealthCheck;
+use crate::snapshot::{EndpointState, Snapshot};
+
+/// Runs the probes of whatever the current snapshot asks for.
+pub(crate) struct Prober {
+    running: HashMap<(Uuid, String), Running>,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+struct Running {
+    check: HealthCheck,
+    state: Weak<EndpointState>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What one probe needs to know.
+struct Target {
+    origin: Arc<Origin>,
+    state: Arc<EndpointState>,
+    head: Vec<u8>,
+    check: HealthCheck,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Prober {
+    pub(crate) fn new(tls: Arc<rustls::ClientConfig>) -> Self {
+        Self {
+            running: HashMap::new(),
+            tls,
+        }
+    }
+
+    /// Starts, restarts and stops probes so that they are those of the snapshot.
+    pub(crate) fn follow(&mut self, snapshot: &Snapshot) {
+        let mut wanted = HashMap::new();
+        for route in snapshot.routes() {
+            let Some(check) = &route.health_check else {
+                continue;
+            };
+            for endpoint in &route.endpoints {
+                let key = (route.id, endpoint.url.to_string());
+                let running = match self.running.remove(&key) {
+                    Some(known)
+                        if known.check == *check
+                            && known.state.as_ptr() == Arc::as_ptr(&endpoint.state) =>
+                    {
+                        known
+                    }
+                    _ => {
+                        let target = Target {
+                            origin: Arc::clone(&endpoint.origin),
+                            state: Arc::clone(&endpoint.state),
+                            head: probe_head(&endpoint.host_line, &check.endpoint),
+                            check: check.clone(),
+                            tls: Arc::clone(&self.tls),
+                        };
+                        Running {
+                            check: check.clone(),
+                            state: Arc::downgrade(&endpoint.state),
+                            task: tokio::spawn(probe_for_ever(target)),
+                        }
+                    }
+                };
+                wanted.insert(key, running);
+            }
+        }
+        // What is left is of endpoints that are gone or no longer checked: an endpoint that nobody looks at is healthy.
+        for stopped in std::mem::replace(&mut self.running, wanted).into_values() {
+            if let Some(state) = stopped.state.upgrade() {
+                state.health.reset();
+            }
+        }
+    }
+}
+
+async fn probe_for_ever(target: Target) {
+    let interval = Duration::from_millis(target.check.interval_ms);
+    let limit = Duration::from_millis(target.check.timeout_ms);
+    // The first look is soon but not at one moment for all endpoints of a restarted gateway.
+    let mut next = Instant::now()
+        + interval
+            .min(Duration::from_millis(100))
+            .mul_f64(fastrand::f64());
+    loop {
+        sleep_until(next).await;
+        // A tenth more or less keeps the nodes' probes from falling into step.
+        next = Instant::now() + interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+        let is_well = matches!(timeout(limit, probe(&target)).await, Ok(Ok(200..=299)));
+        if let Some(is_healthy) = target.state.health.record(is_well) {
+            let state = if is_healthy { "healthy" } else { "unhealthy" };
+            tracing::warn!(route = %target.state.route, upstream = %target.state.url, state, "an upstream changed");
+        }
+    }
+}
+
+/// One probe; the status of the answer.
+async fn probe(target: &Target) -> io::Result<u16> {
+    let mut stream = connect(&target.origin, &target.tls).await?;
+    write_all(&mut stream, &target.head).await?;
+    let mut buffer = Buffer::default();
+    let mut response = ResponseHead::new();
+    let limits = Limits::default();
+    loop {
+        if poll_fn(|cx| stream.poll_fill(cx, &mut buffer)).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(consumed) = response
+            .parse(buffer.data(), &limits, Method::Get)
+            .map_err(io::Error::other)?
+        {
+            if !response.is_informational() {
+                return Ok(response.status());
+            }
+            buffer.consume(consumed);
+            response.clear();
+        }
+    }
+}
+
+async fn write_all(stream: &mut Stream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let count = poll_fn(|cx| stream.poll_write(cx, bytes)).await?;
+        bytes = &bytes[count..];
+    }
+    poll_fn(|cx| stream.poll_flush(cx)).await
+}
+
+fn probe_head(host_line: &[u8], path: &str) -> Vec<u8> {
+    let mut head = Vec::new();
+    http1::write_request_line(&mut head, b"GET", path.as_bytes())
+        .expect("a checked path is a valid target");
+    head.extend_from_slice(host_line);
+    head.extend_from_slice(b"User-Agent: bastide-health-check\r\nConnection: close\r\n");
+    http1::end_head(&mut head);
+    head
+}
