@@ -8,6 +8,7 @@
     reason = "it is a command; telling what it does is its work"
 )]
 
+mod bench;
 mod install;
 mod interrupt;
 mod servers;
@@ -27,6 +28,10 @@ cargo xtask COMMAND
       FILTER      only tests whose names contain it
   install [--all]
       Installs what the tests need; with --all also what benchmarks compare with.
+  bench gateway
+      The gateway beside nginx, HAProxy and nginx with Lua, pinned to cores; writes a table.
+  bench routes
+      Lookup cost at 10, 1 000 and 100 000 routes.
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match words.split_first() {
         Some((&"test", rest)) => test::run(rest),
         Some((&"install", rest)) => install::run(rest),
+        Some((&"bench", rest)) => bench::run(rest),
         None | Some((&("help" | "-h" | "--help"), _)) => {
             eprint!("{HELP}");
             Ok(true)

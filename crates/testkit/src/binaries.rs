@@ -37,6 +37,11 @@ pub const PACKAGES: &[Package] = &[
         for_tests: false,
     },
     Package {
+        apt: &["wrk"],
+        programs: &["wrk"],
+        for_tests: false,
+    },
+    Package {
         apt: &["pgbouncer"],
         programs: &["pgbouncer"],
         for_tests: false,

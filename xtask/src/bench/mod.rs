@@ -1,0 +1,17 @@
+//! `cargo xtask bench NAME`: ours beside its peers, in one run, pinned, as ratios.
+
+mod gateway;
+mod load;
+mod subject;
+mod table;
+
+use anyhow::bail;
+
+/// Runs a benchmark by name.
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
+    match arguments {
+        ["gateway"] => gateway::run(),
+        ["routes"] => crate::bench::gateway::routes(),
+        _ => bail!("name a benchmark: `cargo xtask bench gateway` or `cargo xtask bench routes`"),
+    }
+}
