@@ -4,16 +4,16 @@ use std::convert::Infallible;
 use std::net::{IpAddr, TcpListener as StdListener};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-use crate::front::{Front, MAX_BODY};
+use crate::front::Front;
 
 /// A head must be whole after this time.
 const HEAD: Duration = Duration::from_secs(10);
@@ -54,29 +54,30 @@ async fn answer(
     request: Request<Incoming>,
     peer: IpAddr,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let body = match tokio::time::timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => {
-            let is_long = error
-                .downcast_ref::<http_body_util::LengthLimitError>()
-                .is_some();
-            return Ok(plain(if is_long {
-                StatusCode::PAYLOAD_TOO_LARGE
-            } else {
-                StatusCode::BAD_REQUEST
-            }));
+    let (parts, mut body) = request.into_parts();
+    let limit = front.body_limit(&parts);
+    let mut collected = BytesMut::new();
+    let reading = async {
+        while collected.len() <= limit
+            && let Some(frame) = body.frame().await
+        {
+            if let Ok(data) = frame?.into_data() {
+                collected.extend_from_slice(&data);
+            }
         }
-        Err(_) => return Ok(plain(StatusCode::REQUEST_TIMEOUT)),
+        Ok::<(), hyper::Error>(())
     };
-    Ok(front
-        .handle(Request::from_parts(parts, body), peer)
-        .await
-        .map(Full::new))
+    match tokio::time::timeout(BODY, reading).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return Ok(plain(StatusCode::BAD_REQUEST)),
+        Err(_) => return Ok(plain(StatusCode::REQUEST_TIMEOUT)),
+    }
+    let request = Request::from_parts(parts, collected.freeze());
+    Ok(front.handle(request, peer).await.map(Full::new))
 }
 
 fn plain(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::new()));
+    let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
 }

@@ -8,14 +8,11 @@ use std::sync::Arc;
 use bastide_health::Health;
 use bastide_telemetry::metrics::{Exposition, Registry};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use tokio::runtime::Handle;
 
 use crate::admin::AdminApi;
 use crate::control::Control;
-
-/// The largest body that an admin request may have.
-pub(crate) const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// Answers requests to the gateway itself. Cheap to clone.
 #[derive(Clone)]
@@ -55,6 +52,14 @@ impl Front {
             "/health" | "/ready" => true,
             "/metrics" | "/admin" => all,
             path => all && path.starts_with("/admin/"),
+        }
+    }
+
+    /// How many bytes of a request's body are worth reading. A transport may stop one byte after that.
+    pub(crate) fn body_limit(&self, head: &request::Parts) -> usize {
+        match head.uri.path() {
+            "/health" | "/ready" | "/metrics" => 0,
+            _ => self.inner.admin.body_limit(head),
         }
     }
 

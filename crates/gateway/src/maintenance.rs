@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bastide_store::{Store, StoreError};
 use uuid::Uuid;
 
 /// The platform's switch.
@@ -25,7 +26,7 @@ pub const TENANTS_KEY: &str = "platform:maintenance:tenants";
 pub const ROUTES_KEY: &str = "platform:maintenance:routes";
 
 /// How often the switches are looked at: a change is seen everywhere within a second.
-pub(crate) const POLL: Duration = Duration::from_millis(400);
+const POLL: Duration = Duration::from_millis(400);
 
 /// The page that is served when the operator gave none.
 pub const DEFAULT_PAGE: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -106,6 +107,78 @@ impl Switches {
             list(&self.tenants),
             list(&self.routes),
         ]
+    }
+}
+
+/// The switches and the store that every node reads them from.
+#[derive(Clone)]
+pub struct Board {
+    store: Store,
+    seen: Arc<Maintenance>,
+}
+
+impl Default for Board {
+    /// Switches in this process's memory.
+    fn default() -> Self {
+        Self::new(Store::memory(), Arc::default())
+    }
+}
+
+impl Board {
+    /// Switches in this store; what is read there is taken over by `seen`.
+    pub fn new(store: Store, seen: Arc<Maintenance>) -> Self {
+        Self { store, seen }
+    }
+
+    /// The switches as this node last saw them.
+    pub fn switches(&self) -> Arc<Switches> {
+        self.seen.switches()
+    }
+
+    /// Sets all switches, here at once and on every node within a second.
+    pub async fn set(&self, switches: Switches) -> Result<(), StoreError> {
+        let keys = self.store.raw();
+        for (key, value) in [PLATFORM_KEY, TENANTS_KEY, ROUTES_KEY]
+            .into_iter()
+            .zip(switches.values())
+        {
+            match value {
+                Some(value) => keys.set(key, value.as_bytes(), None).await?,
+                None => {
+                    keys.delete(key).await?;
+                }
+            }
+        }
+        self.seen.set(switches);
+        Ok(())
+    }
+
+    /// Looks at the switches for ever.
+    pub(crate) async fn follow(&self) {
+        let mut tick = tokio::time::interval(POLL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            // What cannot be read is off.
+            self.seen.set(self.read().await.unwrap_or_default());
+        }
+    }
+
+    async fn read(&self) -> Result<Switches, StoreError> {
+        let values = self
+            .store
+            .raw()
+            .get_many(&[PLATFORM_KEY, TENANTS_KEY, ROUTES_KEY])
+            .await?;
+        let text = |index: usize| {
+            let value = values.get(index)?.as_deref()?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        Ok(Switches::parse(
+            text(0).as_deref(),
+            text(1).as_deref(),
+            text(2).as_deref(),
+        ))
     }
 }
 

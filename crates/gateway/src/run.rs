@@ -23,7 +23,7 @@ use crate::data::phase::{Phase, PhaseCell};
 use crate::data::{Clock, Shared, tls, worker};
 use crate::front::Front;
 use crate::legacy_keys::LegacyVerifier;
-use crate::maintenance::{self, Maintenance};
+use crate::maintenance::{Board, Maintenance};
 use crate::settings::{AdminListen, Environment, Settings};
 use crate::snapshot::{Compiler, Snapshot};
 use crate::start::{self, StartError};
@@ -108,7 +108,8 @@ impl Gateway {
         let maintenance = Arc::new(Maintenance::default());
         let health = Arc::new(health(&control, &store, settings.redis_url.is_some()));
         let (upgrades, upgraded) = mpsc::unbounded_channel();
-        let admin = AdminApi::new(Arc::clone(&control), &admin_key.key);
+        let board = Board::new(store.clone(), Arc::clone(&maintenance));
+        let admin = AdminApi::new(Arc::clone(&control), &admin_key.key).with_board(board.clone());
         let front = Front::new(Arc::clone(&health), registry, admin, Handle::current());
         let phase = Arc::new(PhaseCell::default());
         let shared = Arc::new(Shared {
@@ -136,7 +137,7 @@ impl Gateway {
         tokio::spawn(Arc::clone(&control).save());
         tokio::spawn(start::rewrite_legacy_keys(Arc::clone(&control), upgraded));
         tokio::spawn(async move { origins.keep_fresh().await });
-        tokio::spawn(watch_switches(store, maintenance));
+        tokio::spawn(async move { board.follow().await });
         tokio::spawn(probe(snapshot, publications, upstream_tls));
         if let Some(socket) = admin_socket {
             tokio::spawn(admin_listener::serve(socket, front));
@@ -244,37 +245,6 @@ fn health(control: &Arc<Control>, store: &Store, is_shared: bool) -> Health {
         })
         .optional(),
     )
-}
-
-async fn watch_switches(store: Store, maintenance: Arc<Maintenance>) {
-    let keys = [
-        maintenance::PLATFORM_KEY,
-        maintenance::TENANTS_KEY,
-        maintenance::ROUTES_KEY,
-    ];
-    let mut tick = tokio::time::interval(maintenance::POLL);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let switches = match store.raw().get_many(&keys).await {
-            Ok(values) => {
-                let text = |value: &Option<Vec<u8>>| {
-                    value
-                        .as_deref()
-                        .map(|v| String::from_utf8_lossy(v).into_owned())
-                };
-                let [platform, tenants, routes] = [0, 1, 2].map(|i| values.get(i).and_then(text));
-                maintenance::Switches::parse(
-                    platform.as_deref(),
-                    tenants.as_deref(),
-                    routes.as_deref(),
-                )
-            }
-            // What cannot be read is off.
-            Err(_) => maintenance::Switches::default(),
-        };
-        maintenance.set(switches);
-    }
 }
 
 async fn probe(

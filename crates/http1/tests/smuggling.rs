@@ -22,21 +22,21 @@ fn served(rows: &[(&str, &[u8], &[&str])]) {
 #[rustfmt::skip]
 fn two_framings() {
     served(&[
-        ("CL.TE", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG", &["refused length-and-transfer-encoding"]),
-        ("TE.CL", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n", &["refused length-and-transfer-encoding"]),
-        ("CL.TE with length 0", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &["refused length-and-transfer-encoding"]),
-        ("TE.TE, second unknown", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n", &["refused repeated-transfer-encoding"]),
-        ("TE.TE, first unknown", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &["refused repeated-transfer-encoding"]),
-        ("TE.TE, twice the same", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-encoding: chunked\r\n\r\n1\r\nZ\r\n0\r\n\r\n", &["refused repeated-transfer-encoding"]),
-        ("TE in HTTP/1.0", b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &["refused transfer-encoding-in-http10"]),
-        ("TE and CL in HTTP/1.0", b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello", &["refused length-and-transfer-encoding"]),
-        ("CL.CL", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 10\r\n\r\nhelloworld", &["refused repeated-content-length"]),
-        ("CL.CL the same", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", &["refused repeated-content-length"]),
-        ("CL.CL first empty", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\nContent-Length: 43\r\n\r\n", &["refused invalid-content-length"]),
-        ("CL.CL far apart", b"POST / HTTP/1.1\r\nContent-Length: 0\r\nHost: a\r\nX: y\r\nCONTENT-LENGTH: 31\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n", &["refused repeated-content-length"]),
+        ("CL.TE", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG", &["refused length_and_transfer_encoding"]),
+        ("TE.CL", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n", &["refused length_and_transfer_encoding"]),
+        ("CL.TE with length 0", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &["refused length_and_transfer_encoding"]),
+        ("TE.TE, second unknown", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n", &["refused repeated_transfer_encoding"]),
+        ("TE.TE, first unknown", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &["refused repeated_transfer_encoding"]),
+        ("TE.TE, twice the same", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-encoding: chunked\r\n\r\n1\r\nZ\r\n0\r\n\r\n", &["refused repeated_transfer_encoding"]),
+        ("TE in HTTP/1.0", b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &["refused transfer_encoding_in_http10"]),
+        ("TE and CL in HTTP/1.0", b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello", &["refused length_and_transfer_encoding"]),
+        ("CL.CL", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 10\r\n\r\nhelloworld", &["refused repeated_content_length"]),
+        ("CL.CL the same", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", &["refused repeated_content_length"]),
+        ("CL.CL first empty", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\nContent-Length: 43\r\n\r\n", &["refused invalid_content_length"]),
+        ("CL.CL far apart", b"POST / HTTP/1.1\r\nContent-Length: 0\r\nHost: a\r\nX: y\r\nCONTENT-LENGTH: 31\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n", &["refused repeated_content_length"]),
         ("nominated length", b"POST / HTTP/1.1\r\nHost: a\r\nConnection: content-length\r\nContent-Length: 5\r\n\r\nhello", &["POST / hello"]),
-        ("alias of the coding", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello", &["refused framing-alias"]),
-        ("alias of the length", b"POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\n\r\nhello", &["refused framing-alias"]),
+        ("alias of the coding", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello", &["refused framing_alias"]),
+        ("alias of the length", b"POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\n\r\nhello", &["refused framing_alias"]),
     ]);
 }
 
@@ -121,7 +121,7 @@ fn disguised_lengths() {
         let input = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {value}\r\n\r\nhello");
         assert_eq!(
             serve(&[input.as_bytes()]),
-            ["refused invalid-content-length"],
+            ["refused invalid_content_length"],
             "{value:?}"
         );
     }
@@ -186,20 +186,20 @@ fn requests_inside_requests() {
         ("pipelined behind length 0", b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n", &["POST /1 ", "GET /2 "]),
         ("an empty line between requests", b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /1 ", "GET /2 "]),
         ("bytes behind the last request", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nInvalid\r\n\r\n", &["GET / "]),
-        ("a byte behind chunks", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\0", &["POST / ", "refused invalid-method"]),
+        ("a byte behind chunks", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\0", &["POST / ", "refused invalid_method"]),
         ("HTTP/1.0 closes", b"GET /1 HTTP/1.0\r\n\r\nGET /2 HTTP/1.0\r\n\r\n", &["GET /1 "]),
         ("nothing after CONNECT is a request", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n", &["CONNECT a:1 "]),
-        ("a request in a field by LF", b"GET / HTTP/1.1\r\nHost: a\r\nX:\n\nGET / HTTP/1.1\r\n\r\n", &["refused bare-lf"]),
-        ("a request in a field by NUL", b"GET / HTTP/1.1\r\nHost: a\r\nX: v\0\ralue\r\n\r\n", &["refused invalid-field-value"]),
-        ("the head cut by an empty field", b"GET / HTTP/1.1\r\n:\r\nI: am chopped off\r\n\r\n", &["refused empty-field-name"]),
-        ("the head cut by CR", b"GET / HTTP/1.1\r\nHost: a\r\n\rZGET /evil: HTTP/1.1\r\nHost: a\r\n\r\n", &["refused bare-cr"]),
-        ("the head ended by LF alone", b"GET / HTTP/1.1\nHost: a\nConnection: close\n\n", &["refused bare-lf"]),
-        ("a request line in the target", b"GET /\r\nX: HTTP/1.1\r\nHost: a\r\n\r\n", &["refused missing-version"]),
+        ("a request in a field by LF", b"GET / HTTP/1.1\r\nHost: a\r\nX:\n\nGET / HTTP/1.1\r\n\r\n", &["refused bare_lf"]),
+        ("a request in a field by NUL", b"GET / HTTP/1.1\r\nHost: a\r\nX: v\0\ralue\r\n\r\n", &["refused invalid_field_value"]),
+        ("the head cut by an empty field", b"GET / HTTP/1.1\r\n:\r\nI: am chopped off\r\n\r\n", &["refused empty_field_name"]),
+        ("the head cut by CR", b"GET / HTTP/1.1\r\nHost: a\r\n\rZGET /evil: HTTP/1.1\r\nHost: a\r\n\r\n", &["refused bare_cr"]),
+        ("the head ended by LF alone", b"GET / HTTP/1.1\nHost: a\nConnection: close\n\n", &["refused bare_lf"]),
+        ("a request line in the target", b"GET /\r\nX: HTTP/1.1\r\nHost: a\r\n\r\n", &["refused missing_version"]),
         ("h2c upgrade is seen", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", &["GET / "]),
-        ("host of troubles", b"GET http://good/ HTTP/1.1\r\nHost: evil\r\nHost: good\r\n\r\n", &["refused repeated-host"]),
-        ("host of troubles, blank", b"GET / HTTP/1.1\r\n Host: evil\r\nHost: good\r\n\r\n", &["refused folded-field"]),
-        ("host with NUL", b"GET / HTTP/1.1\r\nHost: good\0.evil\r\n\r\n", &["refused invalid-field-value"]),
-        ("binary", b"\x8f\x00\x01\xff\xfe\r\n\r\n", &["refused invalid-method"]),
+        ("host of troubles", b"GET http://good/ HTTP/1.1\r\nHost: evil\r\nHost: good\r\n\r\n", &["refused repeated_host"]),
+        ("host of troubles, blank", b"GET / HTTP/1.1\r\n Host: evil\r\nHost: good\r\n\r\n", &["refused folded_field"]),
+        ("host with NUL", b"GET / HTTP/1.1\r\nHost: good\0.evil\r\n\r\n", &["refused invalid_field_value"]),
+        ("binary", b"\x8f\x00\x01\xff\xfe\r\n\r\n", &["refused invalid_method"]),
     ]);
 }
 
@@ -207,21 +207,21 @@ fn requests_inside_requests() {
 #[rustfmt::skip]
 fn responses() {
     for (name, method, input, expected) in [
-        ("two framings", Method::Get, &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"[..], &["refused length-and-transfer-encoding"][..]),
+        ("two framings", Method::Get, &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"[..], &["refused length_and_transfer_encoding"][..]),
         ("bytes behind the body", Method::Get, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", &["200 ok", "bytes left"]),
         ("bytes behind the chunks", Method::Get, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX", &["200 ", "bytes left"]),
         ("a body behind HEAD", Method::Head, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", &["200 ", "bytes left"]),
         ("a body behind 304", Method::Get, b"HTTP/1.1 304 x\r\nContent-Length: 2\r\n\r\nok", &["304 ", "bytes left"]),
         ("a body behind 204", Method::Get, b"HTTP/1.1 204 x\r\nContent-Length: 2\r\n\r\nok", &["204 ", "bytes left"]),
         ("bytes behind a switch", Method::Get, b"HTTP/1.1 101 x\r\n\r\nGET", &["101 ", "bytes left"]),
-        ("half a length", Method::Get, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", &["refused truncated-body"]),
-        ("half a chunk", Method::Get, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", &["refused truncated-body"]),
-        ("no last chunk", Method::Get, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", &["refused truncated-body"]),
+        ("half a length", Method::Get, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", &["refused truncated_body"]),
+        ("half a chunk", Method::Get, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", &["refused truncated_body"]),
+        ("no last chunk", Method::Get, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", &["refused truncated_body"]),
         ("until close", Method::Get, b"HTTP/1.1 200 OK\r\n\r\nok", &["200 ok"]),
         ("informational first", Method::Get, b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &["100", "200 "]),
         ("only informational", Method::Get, b"HTTP/1.1 100 x\r\n\r\n", &["100", "incomplete"]),
-        ("an informational body", Method::Get, b"HTTP/1.1 103 x\r\nContent-Length: 19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", &["refused unexpected-body"]),
-        ("a split response", Method::Get, b"HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\n\r\n", &["refused bare-lf"]),
+        ("an informational body", Method::Get, b"HTTP/1.1 103 x\r\nContent-Length: 19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", &["refused unexpected_body"]),
+        ("a split response", Method::Get, b"HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\n\r\n", &["refused bare_lf"]),
         ("closed before the head", Method::Get, b"HTTP/1.1 200 OK\r\nX: a", &["incomplete"]),
         ("closed at once", Method::Get, b"", &["incomplete"]),
     ] {

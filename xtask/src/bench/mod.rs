@@ -11,7 +11,7 @@ use anyhow::bail;
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     match arguments {
         ["gateway"] => gateway::run(),
-        ["routes"] => crate::bench::gateway::routes(),
+        ["routes"] => gateway::routes(),
         _ => bail!("name a benchmark: `cargo xtask bench gateway` or `cargo xtask bench routes`"),
     }
 }

@@ -33,6 +33,7 @@ mod configuration;
 mod edit;
 mod entity_tag;
 mod keys;
+mod maintenance;
 mod page;
 mod problem;
 mod reply;
@@ -61,6 +62,7 @@ use self::problem::{Code, Problem};
 use self::reply::Reply;
 use self::table::{Endpoint, Named};
 use crate::control::Control;
+use crate::maintenance::Board;
 
 pub use configuration::Configuration;
 
@@ -70,6 +72,7 @@ const REQUEST_ID: &str = "x-request-id";
 pub struct AdminApi<C = Control> {
     configuration: Arc<C>,
     access: Access,
+    board: Board,
 }
 
 impl<C: Configuration> AdminApi<C> {
@@ -78,7 +81,14 @@ impl<C: Configuration> AdminApi<C> {
         Self {
             configuration,
             access: Access::new(admin_key),
+            board: Board::default(),
         }
+    }
+
+    /// The same with these switches of maintenance mode instead of ones that nobody else sees.
+    pub fn with_board(mut self, board: Board) -> Self {
+        self.board = board;
+        self
     }
 
     /// How many bytes of a request's body are worth reading: the most that its endpoint takes, 0 for who has no
@@ -172,6 +182,8 @@ impl<C: Configuration> AdminApi<C> {
             Endpoint::ListAudit => audit::list(configuration, call).await,
             Endpoint::GetConfig => config::get(configuration, call),
             Endpoint::PutConfig => config::put(configuration, call).await,
+            Endpoint::GetMaintenance => Ok(maintenance::get(&self.board)),
+            Endpoint::PutMaintenance => maintenance::put(&self.board, call).await,
         }
     }
 }

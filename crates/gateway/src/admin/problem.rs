@@ -29,6 +29,7 @@ pub(super) enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     DatabaseUnavailable,
+    StoreUnavailable,
 }
 
 impl Code {
@@ -54,6 +55,7 @@ impl Code {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
             Self::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
+            Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         }
     }
 }

@@ -27,6 +27,8 @@ pub(super) enum Endpoint {
     ListAudit,
     GetConfig,
     PutConfig,
+    GetMaintenance,
+    PutMaintenance,
 }
 
 type Row = (&'static str, &'static [(Method, Endpoint)]);
@@ -93,6 +95,13 @@ const TABLE: &[Row] = &[
         &[
             (Method::GET, Endpoint::GetConfig),
             (Method::PUT, Endpoint::PutConfig),
+        ],
+    ),
+    (
+        "/admin/maintenance",
+        &[
+            (Method::GET, Endpoint::GetMaintenance),
+            (Method::PUT, Endpoint::PutMaintenance),
         ],
     ),
 ];

@@ -15,7 +15,6 @@ use super::phase::Phase;
 use super::refusal::Refusal;
 use super::response_head::{Own, write_own};
 use super::worker::Worker;
-use crate::front::MAX_BODY;
 
 /// How long the body of such a request may take.
 const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(30);
@@ -26,15 +25,17 @@ pub(crate) async fn serve<'s>(
     client: &mut Client,
     call: &Call<'_>,
 ) -> Result<Served<'s>, Refusal> {
-    let body = read_body(worker, client, call).await?;
-    let request = to_http(call, body)?;
+    let head = to_http(call)?;
+    let limit = worker.shared.front.body_limit(&head);
+    let (body, is_whole) = read_body(worker, client, call, limit).await?;
+    let request = http::Request::from_parts(head, body);
     let (parts, body) = worker
         .shared
         .front
         .handle(request, call.peer)
         .await
         .into_parts();
-    let keep = call.head.keep_alive() && worker.phase() == Phase::Running;
+    let keep = is_whole && call.head.keep_alive() && worker.phase() == Phase::Running;
     // These are written for every response of the gateway's own.
     let written = [
         "content-type",
@@ -69,12 +70,14 @@ pub(crate) async fn serve<'s>(
     })
 }
 
-/// Reads the whole body, which is held in memory and therefore bounded.
+/// Reads the body, which is held in memory and therefore bounded: what goes beyond `limit` is refused by whom it is for.
+/// Tells whether that was all of it.
 async fn read_body(
     worker: &Worker,
     client: &mut Client,
     call: &Call<'_>,
-) -> Result<Bytes, Refusal> {
+    limit: usize,
+) -> Result<(Bytes, bool), Refusal> {
     let mut decoder = BodyDecoder::new(call.head.body(), &worker.shared.limits);
     let mut body = BytesMut::new();
     if call.head.expects_continue() && decoder.remaining() != Some(0) && client.input.is_empty() {
@@ -88,15 +91,15 @@ async fn read_body(
     loop {
         match decoder.decode(client.input.data()) {
             Ok(Step::Data { consumed, data }) => {
-                if body.len() + data.len() > MAX_BODY {
-                    return Err(Refusal::BodyTooLarge { limit: MAX_BODY });
-                }
                 body.extend_from_slice(&client.input.data()[data]);
                 client.input.consume(consumed);
+                if body.len() > limit {
+                    return Ok((body.freeze(), false));
+                }
             }
             Ok(Step::Done { consumed }) => {
                 client.input.consume(consumed);
-                return Ok(body.freeze());
+                return Ok((body.freeze(), true));
             }
             Ok(Step::More { consumed }) => {
                 client.input.consume(consumed);
@@ -123,7 +126,7 @@ fn malformed(error: bastide_http1::BodyError) -> Refusal {
 }
 
 /// The request as the control plane takes it.
-fn to_http(call: &Call<'_>, body: Bytes) -> Result<http::Request<Bytes>, Refusal> {
+fn to_http(call: &Call<'_>) -> Result<http::request::Parts, Refusal> {
     let uri = match call.target.query() {
         Some(query) => format!("{}?{query}", call.target.path()),
         None => call.target.path().to_owned(),
@@ -134,7 +137,8 @@ fn to_http(call: &Call<'_>, body: Bytes) -> Result<http::Request<Bytes>, Refusal
     }
     request
         .header("x-request-id", call.request_id.as_str())
-        .body(body)
+        .body(())
+        .map(|request| request.into_parts().0)
         .map_err(|error| Refusal::Malformed {
             status: 400,
             code: "bad_request",

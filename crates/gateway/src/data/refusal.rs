@@ -58,8 +58,6 @@ pub(crate) enum Refusal {
     UpstreamTimeout,
     /// The upstream answered, but every retry with a status that the route calls a failure.
     UpstreamUnwell { status: u16 },
-    /// The body of a request to the gateway itself is larger than it takes.
-    BodyTooLarge { limit: usize },
     /// A path rewrite made something that is no path.
     RewriteFailed,
     /// The client's body stopped.
@@ -78,7 +76,6 @@ impl Refusal {
             Self::NoRoute => 404,
             Self::MethodNotProxied | Self::WrongMethod { .. } => 405,
             Self::BodyTimeout | Self::HeadTimeout => 408,
-            Self::BodyTooLarge { .. } => 413,
             Self::OverLimit { .. } => 429,
             Self::RewriteFailed => 500,
             Self::ConnectFailed | Self::UpstreamClosed | Self::UpstreamMalformed => 502,
@@ -116,7 +113,6 @@ impl Refusal {
             Self::UpstreamMalformed => "upstream_malformed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnwell { .. } => "upstream_failed",
-            Self::BodyTooLarge { .. } => "body_too_large",
             Self::RewriteFailed => "path_rewrite_failed",
             Self::BodyTimeout => "request_body_timeout",
             Self::HeadTimeout => "request_head_timeout",
@@ -155,7 +151,6 @@ impl Refusal {
             Self::UpstreamMalformed => "the upstream's answer is not valid HTTP",
             Self::UpstreamTimeout => "the upstream did not answer in time",
             Self::UpstreamUnwell { .. } => "the upstream failed, and did so again on every retry",
-            Self::BodyTooLarge { .. } => "the body is larger than this endpoint takes",
             Self::RewriteFailed => {
                 "the route's path rewrite does not make a valid path of this one"
             }
@@ -171,7 +166,6 @@ impl Refusal {
             Self::Malformed { .. }
             | Self::AmbiguousTarget(_)
             | Self::UpgradeNotProxied
-            | Self::BodyTooLarge { .. }
             | Self::BodyTimeout
             | Self::HeadTimeout => "http_request_error",
             Self::MethodNotProxied
@@ -211,10 +205,7 @@ impl Refusal {
     pub(crate) fn must_close(&self) -> bool {
         matches!(
             self,
-            Self::Malformed { .. }
-                | Self::BodyTooLarge { .. }
-                | Self::BodyTimeout
-                | Self::HeadTimeout
+            Self::Malformed { .. } | Self::BodyTimeout | Self::HeadTimeout
         )
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bastide_limit::clock;
 use bastide_resilience::backoff::Backoff;
 use bastide_resilience::breaker::{self, Availability, Permit};
+use bastide_resilience::budget::{Active, Budget, Retry};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -27,6 +28,10 @@ pub(crate) struct Attempts<'r> {
     /// Endpoints that were tried since the last time that all had been.
     tried: SmallVec<[usize; 4]>,
     made: u32,
+    /// Counted while the request lasts, where it may be retried.
+    _active: Option<Active<'r>>,
+    /// Counted while a retry lasts.
+    retrying: Option<Retry<'r>>,
 }
 
 /// An endpoint that is being tried. Whoever has one tells how it ended; dropping it tells nothing.
@@ -38,13 +43,16 @@ pub(crate) struct Picked<'r> {
 
 impl<'r> Attempts<'r> {
     pub(crate) fn new(route: &'r RouteEntry) -> Self {
-        if route.retry.is_some() {
-            route.budget.deposit(clock::now());
+        let budget = route.retry.is_some().then_some(&*route.budget);
+        if let Some(budget) = budget {
+            budget.deposit(clock::now());
         }
         Self {
             route,
             tried: SmallVec::new(),
             made: 0,
+            _active: budget.map(Budget::begin),
+            retrying: None,
         }
     }
 
@@ -116,7 +124,7 @@ impl<'r> Attempts<'r> {
 
     /// Whether to try again after a response with this status, and when.
     pub(crate) fn retry_status(
-        &self,
+        &mut self,
         status: u16,
         wish: Option<Duration>,
         random: u64,
@@ -130,24 +138,26 @@ impl<'r> Attempts<'r> {
 
     /// Whether to try again after no response, and when. Where nobody can have seen the request, an endpoint that was not
     /// tried yet is tried at once, asked for or not.
-    pub(crate) fn retry_failure(&self, was_sent: bool, random: u64) -> Option<Duration> {
+    pub(crate) fn retry_failure(&mut self, was_sent: bool, random: u64) -> Option<Duration> {
         if !was_sent && self.tried.len() < self.route.endpoints.len() {
             return Some(Duration::ZERO);
         }
         self.delay(None, random)
     }
 
-    fn delay(&self, wish: Option<Duration>, random: u64) -> Option<Duration> {
+    fn delay(&mut self, wish: Option<Duration>, random: u64) -> Option<Duration> {
         let retry = self.route.retry.as_ref()?;
-        if self.made > retry.max_retries || !self.route.budget.withdraw(clock::now()) {
+        if self.made > retry.max_retries {
             return None;
         }
+        // An earlier retry of this request is over.
+        self.retrying = None;
+        self.retrying = Some(self.route.budget.retry(clock::now())?);
         let backoff = Backoff {
             base: Duration::from_millis(retry.base_delay_ms),
             max: Duration::from_millis(retry.max_delay_ms),
         };
-        let delay = backoff.delay(self.made - 1, random);
-        Some(wish.map_or(delay, |wish| delay.max(wish.min(backoff.max))))
+        Some(backoff.with_retry_after(self.made - 1, random, wish))
     }
 
     /// Whether a response with this status is what is left after all retries failed.
