@@ -27,9 +27,11 @@ use crate::maintenance::{Board, Maintenance};
 use crate::settings::{AdminListen, Environment, Settings};
 use crate::snapshot::{Compiler, Snapshot};
 use crate::start::{self, StartError};
+use crate::upstream::advice;
 use crate::upstream::connect::client_config;
 use crate::upstream::origin::Origins;
 use crate::upstream::probe::Prober;
+use crate::upstream::report;
 
 /// A gateway that runs.
 pub struct Gateway {
@@ -80,8 +82,14 @@ impl Gateway {
         let origins = Arc::new(Origins::default());
         let upstream_tls = client_config(&[b"http/1.1"]);
 
-        let compiler = Compiler::new(limiter.clone(), Arc::clone(&origins));
+        let (news, heard) = mpsc::unbounded_channel();
+        let compiler = Compiler::new(
+            limiter.clone(),
+            Arc::clone(&origins),
+            settings.redis_url.is_some().then_some(news),
+        );
         let snapshot = Arc::new(ArcSwap::from_pointee(compiler.compile(&loaded.state, None)));
+        report::register(&registry, &snapshot);
         let (published, publications) = watch::channel(());
         let publish = {
             let (snapshot, metrics) = (Arc::clone(&snapshot), Arc::clone(&metrics));
@@ -138,6 +146,9 @@ impl Gateway {
         tokio::spawn(start::rewrite_legacy_keys(Arc::clone(&control), upgraded));
         tokio::spawn(async move { origins.keep_fresh().await });
         tokio::spawn(async move { board.follow().await });
+        if settings.redis_url.is_some() {
+            tokio::spawn(advice::share(store, Arc::clone(&snapshot), heard));
+        }
         tokio::spawn(probe(snapshot, publications, upstream_tls));
         if let Some(socket) = admin_socket {
             tokio::spawn(admin_listener::serve(socket, front));

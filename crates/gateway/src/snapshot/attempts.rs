@@ -185,7 +185,7 @@ impl Picked<'_> {
                 Outcome::Status(_) | Outcome::Failed => breaker::Outcome::Failure,
             };
             if let Some(changed) = breaker.record(permit, outcome, now) {
-                tracing::warn!(route = %state.route, upstream = %state.url, state = ?changed, "a circuit breaker changed");
+                state.note_breaker(breaker, changed, now);
             }
         }
         // Told: `drop` has nothing to add.

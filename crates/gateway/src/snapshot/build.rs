@@ -12,17 +12,24 @@ use uuid::Uuid;
 use super::{KeyEntry, PLATFORM, RouteEntry, Routes, Snapshot, TenantEntry};
 use crate::legacy_keys::LegacyKey;
 use crate::model::{KeyHash, MethodRule, OnStoreLoss, PathType, RateLimit, Route, State, Tenant};
+use crate::upstream::advice::NewsSender;
 use crate::upstream::origin::Origins;
 
 /// Builds snapshots, each from the one before it.
 pub(crate) struct Compiler {
     limiter: Limiter,
     origins: Arc<Origins>,
+    news: Option<NewsSender>,
 }
 
 impl Compiler {
-    pub(crate) fn new(limiter: Limiter, origins: Arc<Origins>) -> Self {
-        Self { limiter, origins }
+    /// `news` gets what this node finds out about upstreams, where other nodes may want to know.
+    pub(crate) fn new(limiter: Limiter, origins: Arc<Origins>, news: Option<NewsSender>) -> Self {
+        Self {
+            limiter,
+            origins,
+            news,
+        }
     }
 
     /// Compiles a state. A route that cannot be compiled is left out and reported: one tenant's mistake, which the
@@ -129,8 +136,13 @@ impl Compiler {
             });
             let compiled = match known {
                 Some(known) if Arc::ptr_eq(&known.spec, route) => Ok(Arc::clone(known)),
-                _ => RouteEntry::compile(route, &self.origins, known.map(|known| &**known))
-                    .map(Arc::new),
+                _ => RouteEntry::compile(
+                    route,
+                    &self.origins,
+                    self.news.as_ref(),
+                    known.map(|known| &**known),
+                )
+                .map(Arc::new),
             };
             let number = entries.len() as u32 | owner;
             match compiled.and_then(|entry| Ok((table_row(route, number)?, entry))) {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bastide_resilience::balance::Load;
-use bastide_resilience::breaker::{Availability, Breaker, BreakerConfig};
+use bastide_resilience::breaker::{Availability, Breaker, BreakerConfig, State};
 use bastide_resilience::health::{Health, HealthConfig};
 use bastide_routing::{BasePath, ConfigError};
 use uuid::Uuid;
 
 use crate::model::{CircuitBreaker, HealthCheck, Upstream, UpstreamAddress, UpstreamUrl};
+use crate::upstream::advice::{Change, News, NewsSender};
 use crate::upstream::origin::{Origin, Origins};
 
 pub(crate) struct Endpoint {
@@ -63,6 +64,8 @@ pub(crate) struct EndpointState {
     pub(crate) load: Load,
     breaker_rules: Option<CircuitBreaker>,
     health_rules: Option<HealthCheck>,
+    /// Who tells the other nodes, if there may be any.
+    news: Option<NewsSender>,
 }
 
 impl EndpointState {
@@ -71,6 +74,7 @@ impl EndpointState {
         url: &UpstreamUrl,
         breaker: Option<&CircuitBreaker>,
         health: Option<&HealthCheck>,
+        news: Option<NewsSender>,
     ) -> Self {
         let rules = health.cloned().unwrap_or_default();
         Self {
@@ -90,6 +94,7 @@ impl EndpointState {
             load: Load::default(),
             breaker_rules: breaker.cloned(),
             health_rules: health.cloned(),
+            news,
         }
     }
 
@@ -100,6 +105,42 @@ impl EndpointState {
         health: Option<&HealthCheck>,
     ) -> bool {
         self.breaker_rules.as_ref() == breaker && self.health_rules.as_ref() == health
+    }
+
+    /// Whether anybody probes it.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.health_rules.is_some()
+    }
+
+    /// Passes on what this node's own probes found.
+    pub(crate) fn note_health(&self, is_healthy: bool) {
+        let state = if is_healthy { "healthy" } else { "unhealthy" };
+        tracing::warn!(route = %self.route, upstream = %self.url, state, "an upstream changed");
+        if is_healthy {
+            // What was learned about its pace before it broke says nothing about it now.
+            self.load.forget();
+        }
+        self.tell(Change::Healthy(is_healthy));
+    }
+
+    /// Passes on what this node's own requests did to the breaker.
+    pub(crate) fn note_breaker(&self, breaker: &Breaker, state: State, now: u64) {
+        tracing::warn!(route = %self.route, upstream = %self.url, ?state, "a circuit breaker changed");
+        if let (State::Open, Availability::Open { until }) = (state, breaker.availability(now)) {
+            self.tell(Change::Open((until - now).div_ceil(1_000)));
+        }
+    }
+
+    fn tell(&self, change: Change) {
+        if let Some(news) = &self.news {
+            // The listener ends only with the process.
+            news.send(News {
+                route: self.route,
+                url: self.url.to_string(),
+                change,
+            })
+            .ok();
+        }
     }
 
     /// Whether a request may go there now.

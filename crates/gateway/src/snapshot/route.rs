@@ -15,6 +15,7 @@ use super::endpoint::{Endpoint, EndpointState};
 use super::headers::HeaderPlan;
 use super::route_limit::RouteLimit;
 use crate::model::{CircuitBreaker, Fallback, HealthCheck, LoadBalancing, Retry, Route, Timeouts};
+use crate::upstream::advice::NewsSender;
 use crate::upstream::origin::Origins;
 
 /// Until the response's head, where neither route nor upstream says otherwise.
@@ -53,6 +54,7 @@ impl RouteEntry {
     pub(crate) fn compile(
         route: &Arc<Route>,
         origins: &Origins,
+        news: Option<&NewsSender>,
         before: Option<&Self>,
     ) -> Result<Self, ConfigError> {
         let resilience = route.resilience.clone().unwrap_or_default();
@@ -69,6 +71,7 @@ impl RouteEntry {
                     upstream,
                     breaker.as_ref(),
                     health_check.as_ref(),
+                    news,
                     before,
                 );
                 Endpoint::compile(upstream, origins, state)
@@ -111,12 +114,19 @@ fn state(
     upstream: &crate::model::Upstream,
     breaker: Option<&CircuitBreaker>,
     health: Option<&HealthCheck>,
+    news: Option<&NewsSender>,
     before: Option<&RouteEntry>,
 ) -> Arc<EndpointState> {
     let same = |entry: &&Endpoint| entry.url == upstream.url && entry.state.is_for(breaker, health);
     match before.and_then(|before| before.endpoints.iter().find(same)) {
         Some(known) => Arc::clone(&known.state),
-        None => Arc::new(EndpointState::new(route.id, &upstream.url, breaker, health)),
+        None => Arc::new(EndpointState::new(
+            route.id,
+            &upstream.url,
+            breaker,
+            health,
+            news.cloned(),
+        )),
     }
 }
 

@@ -110,8 +110,7 @@ async fn probe_for_ever(target: Target) {
         next = Instant::now() + interval.mul_f64(0.9 + 0.2 * fastrand::f64());
         let is_well = matches!(timeout(limit, probe(&target)).await, Ok(Ok(200..=299)));
         if let Some(is_healthy) = target.state.health.record(is_well) {
-            let state = if is_healthy { "healthy" } else { "unhealthy" };
-            tracing::warn!(route = %target.state.route, upstream = %target.state.url, state, "an upstream changed");
+            target.state.note_health(is_healthy);
         }
     }
 }
