@@ -12,7 +12,7 @@ use crate::{DbError, Options, Result, Row, Value};
 /// Which database is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// Postgres 12 or newer.
+    /// Postgres; tested with 15.
     Postgres,
     /// The `SQLite` that is built in.
     Sqlite,
@@ -25,8 +25,12 @@ pub struct Database {
     driver: Arc<Driver>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per database, behind an `Arc`"
+)]
 pub(crate) enum Driver {
-    Postgres(Box<Postgres>),
+    Postgres(Postgres),
     Sqlite(Sqlite),
 }
 
@@ -49,19 +53,31 @@ impl Database {
         let driver = match Target::parse(url)? {
             Target::Sqlite(target) => Driver::Sqlite(Sqlite::open(&name, &target, options)?),
             Target::Postgres(target) => {
-                let direct = match options.direct_url.as_deref().map(|url| (url, Target::parse(url))) {
+                let direct = match options
+                    .direct_url
+                    .as_deref()
+                    .map(|url| (url, Target::parse(url)))
+                {
                     None => None,
                     Some((_, Ok(Target::Postgres(direct)))) => Some(*direct),
                     Some((_, Err(error))) => return Err(error),
                     Some((url, Ok(Target::Sqlite(_)))) => {
-                        let reason = "the direct URL has to lead to the same Postgres as the database URL".to_owned();
-                        return Err(DbError::InvalidUrl { url: redact(url), reason });
+                        let reason =
+                            "the direct URL has to lead to the same Postgres as the database URL"
+                                .to_owned();
+                        return Err(DbError::InvalidUrl {
+                            url: redact(url),
+                            reason,
+                        });
                     }
                 };
-                Driver::Postgres(Box::new(Postgres::new(name.clone(), *target, direct, options)?))
+                Driver::Postgres(Postgres::new(name.clone(), *target, direct, options)?)
             }
         };
-        Ok(Self { name: name.into(), driver: Arc::new(driver) })
+        Ok(Self {
+            name: name.into(),
+            driver: Arc::new(driver),
+        })
     }
 
     /// Which database it is.
@@ -138,7 +154,9 @@ impl Database {
         E: From<DbError>,
     {
         let driver = match &*self.driver {
-            Driver::Postgres(postgres) => transaction::Driver::Postgres(Box::new(postgres.begin(mode).await?)),
+            Driver::Postgres(postgres) => {
+                transaction::Driver::Postgres(Box::new(postgres.begin(mode).await?))
+            }
             Driver::Sqlite(sqlite) => transaction::Driver::Sqlite(sqlite.begin(mode).await?),
         };
         let mut transaction = Transaction::new(driver);

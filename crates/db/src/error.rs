@@ -36,7 +36,9 @@ pub enum DbError {
         after: Duration,
     },
     /// The connection broke between `COMMIT` and its answer: whether the transaction was applied is unknown.
-    #[error("the connection to the database {database} broke during COMMIT; read again to see whether it was applied")]
+    #[error(
+        "the connection to the database {database} broke during COMMIT; read again to see whether it was applied"
+    )]
     OutcomeUnknown {
         /// The URL without its password.
         database: String,
@@ -53,7 +55,9 @@ pub enum DbError {
     #[error("another transaction was in the way; repeat the whole transaction ({0})")]
     Contention(String),
     /// A statement of the transaction had failed or was cancelled, so the transaction was rolled back.
-    #[error("the transaction was rolled back because one of its statements failed or was cancelled")]
+    #[error(
+        "the transaction was rolled back because one of its statements failed or was cancelled"
+    )]
     Aborted,
     /// The statement or a value is wrong: a bug in the caller or a schema that does not fit.
     #[error("the statement is invalid: {0}")]
@@ -114,7 +118,9 @@ pub enum MigrationError {
         current: String,
     },
     /// The database is newer than this program.
-    #[error("the database has migration `{name}` of `{component}`, which this program does not know; run a newer version")]
+    #[error(
+        "the database has migration `{name}` of `{component}`, which this program does not know; run a newer version"
+    )]
     Unknown {
         /// Whose migration.
         component: String,
@@ -122,7 +128,9 @@ pub enum MigrationError {
         name: String,
     },
     /// A migration is missing although a later one was applied.
-    #[error("migration `{name}` of `{component}` is missing although a later one was applied; append new migrations at the end")]
+    #[error(
+        "migration `{name}` of `{component}` is missing although a later one was applied; append new migrations at the end"
+    )]
     OutOfOrder {
         /// Whose migration.
         component: String,
@@ -130,7 +138,9 @@ pub enum MigrationError {
         name: String,
     },
     /// Migrations are to be applied first.
-    #[error("{count} migrations of `{component}` are pending, first `{first}`; run the migrate command")]
+    #[error(
+        "{count} migrations of `{component}` are pending, first `{first}`; run the migrate command"
+    )]
     Pending {
         /// Whose migrations.
         component: String,
@@ -154,7 +164,10 @@ pub enum MigrationError {
 impl DbError {
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Timeout { .. } | Self::Contention(_))
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Timeout { .. } | Self::Contention(_)
+        )
     }
 
     /// Whether a constraint of this kind refused the data.

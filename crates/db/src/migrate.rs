@@ -108,26 +108,48 @@ impl Migrations {
 
     async fn applied(&self, database: &Database) -> Result<Vec<Applied>> {
         let exists = match database.dialect() {
-            Dialect::Postgres => "SELECT 1 AS one WHERE to_regclass('bastide_migrations') IS NOT NULL",
-            Dialect::Sqlite => "SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = 'bastide_migrations'",
+            Dialect::Postgres => {
+                "SELECT 1 AS one WHERE to_regclass('bastide_migrations') IS NOT NULL"
+            }
+            Dialect::Sqlite => {
+                "SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = 'bastide_migrations'"
+            }
         };
         if database.query_opt(exists, &[]).await?.is_none() {
             return Ok(Vec::new());
         }
-        let sql = "SELECT name, checksum FROM bastide_migrations WHERE component = $1 ORDER BY position";
+        let sql =
+            "SELECT name, checksum FROM bastide_migrations WHERE component = $1 ORDER BY position";
         let rows = database.query(sql, &values![self.component]).await?;
-        rows.iter().map(|row| Ok(Applied { name: row.get("name")?, checksum: row.get("checksum")? })).collect()
+        rows.iter()
+            .map(|row| {
+                Ok(Applied {
+                    name: row.get("name")?,
+                    checksum: row.get("checksum")?,
+                })
+            })
+            .collect()
     }
 
     /// What is still to be applied, if what was applied is a beginning of what this program knows.
-    fn pending(&self, applied: &[Applied], dialect: Dialect) -> Result<&'static [Migration], MigrationError> {
+    fn pending(
+        &self,
+        applied: &[Applied],
+        dialect: Dialect,
+    ) -> Result<&'static [Migration], MigrationError> {
         let component = || self.component.to_owned();
         for (index, row) in applied.iter().enumerate() {
             let Some(known) = self.steps.iter().position(|step| step.name == row.name) else {
-                return Err(MigrationError::Unknown { component: component(), name: row.name.clone() });
+                return Err(MigrationError::Unknown {
+                    component: component(),
+                    name: row.name.clone(),
+                });
             };
             if known != index {
-                return Err(MigrationError::OutOfOrder { component: component(), name: self.steps[index].name.to_owned() });
+                return Err(MigrationError::OutOfOrder {
+                    component: component(),
+                    name: self.steps[index].name.to_owned(),
+                });
             }
             let current = checksum(&self.steps[known], dialect);
             if current != row.checksum {
@@ -153,7 +175,11 @@ impl Migrations {
             lock(transaction).await?;
             transaction.batch(TABLE).await?;
             let find = "SELECT checksum FROM bastide_migrations WHERE component = $1 AND name = $2";
-            if transaction.query_opt(find, &values![self.component, step.name]).await?.is_some() {
+            if transaction
+                .query_opt(find, &values![self.component, step.name])
+                .await?
+                .is_some()
+            {
                 return Ok(false);
             }
             transaction.batch(sql).await.map_err(|error| match error {
@@ -165,7 +191,11 @@ impl Migrations {
                 }
                 .into(),
             })?;
-            let position = self.steps.iter().position(|other| other.name == step.name).unwrap_or_default() as i64;
+            let position = self
+                .steps
+                .iter()
+                .position(|other| other.name == step.name)
+                .unwrap_or_default() as i64;
             let insert = "INSERT INTO bastide_migrations (component, position, name, checksum) VALUES ($1, $2, $3, $4)";
             let row = values![self.component, position, step.name, checksum(step, dialect)];
             transaction.execute(insert, &row).await?;
@@ -180,7 +210,11 @@ impl Migrations {
 async fn lock(transaction: &mut Transaction) -> Result<()> {
     if transaction.dialect() == Dialect::Postgres {
         let limit = LOCK_TIMEOUT.as_millis();
-        transaction.batch(&format!("SET LOCAL lock_timeout = {limit}; SELECT pg_advisory_xact_lock({LOCK})")).await?;
+        transaction
+            .batch(&format!(
+                "SET LOCAL lock_timeout = {limit}; SELECT pg_advisory_xact_lock({LOCK})"
+            ))
+            .await?;
     }
     Ok(())
 }
@@ -193,8 +227,10 @@ fn checksum(step: &Migration, dialect: Dialect) -> String {
         Dialect::Sqlite => step.sqlite,
     };
     let hash = digest::digest(&digest::SHA256, text.replace("\r\n", "\n").as_bytes());
-    hash.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
-        hex
-    })
+    hash.as_ref()
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
+            hex
+        })
 }

@@ -1,9 +1,12 @@
 //! How many connections, and how long to wait for what.
 
+use std::fmt;
 use std::time::Duration;
 
+use crate::url::redact;
+
 /// Settings of a [`Database`](crate::Database). Every wait is bounded.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Connections to Postgres, or readers of an `SQLite` file (which has one writer besides). Default 8.
     pub max_connections: usize,
@@ -44,5 +47,41 @@ impl Default for Options {
             direct_url: None,
             application_name: "bastide".to_owned(),
         }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("max_connections", &self.max_connections)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("acquire_timeout", &self.acquire_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("migration_timeout", &self.migration_timeout)
+            .field("idle_transaction_timeout", &self.idle_transaction_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("poll_interval", &self.poll_interval)
+            // Derived, it would show the password.
+            .field("direct_url", &self.direct_url.as_deref().map(redact))
+            .field("application_name", &self.application_name)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_direct_url_is_shown_without_its_password() {
+        let options = Options {
+            direct_url: Some("postgres://u:s3cret@h/d".to_owned()),
+            ..Options::default()
+        };
+        let shown = format!("{options:?}");
+        assert!(
+            shown.contains("u:***@h") && !shown.contains("s3cret"),
+            "{shown}"
+        );
     }
 }

@@ -56,7 +56,10 @@ impl From<BatchError> for DbError {
 
 impl Transaction {
     pub(crate) fn new(driver: Driver) -> Self {
-        Self { driver, state: State::Sound }
+        Self {
+            driver,
+            state: State::Sound,
+        }
     }
 
     /// Which database it runs on, for the few statements that have to differ.
@@ -97,8 +100,13 @@ impl Transaction {
     ///
     /// # Errors
     /// [`BatchError`] says which row failed first.
-    pub async fn execute_each(&mut self, sql: &str, rows: Vec<Vec<Value>>) -> Result<Vec<u64>, BatchError> {
-        self.enter().map_err(|error| BatchError { index: 0, error })?;
+    pub async fn execute_each(
+        &mut self,
+        sql: &str,
+        rows: Vec<Vec<Value>>,
+    ) -> Result<Vec<u64>, BatchError> {
+        self.enter()
+            .map_err(|error| BatchError { index: 0, error })?;
         let result = match &mut self.driver {
             Driver::Postgres(transaction) => transaction.execute_each(sql, &rows).await,
             Driver::Sqlite(transaction) => transaction.execute_each(sql, rows).await,
@@ -111,9 +119,13 @@ impl Transaction {
     /// The payload is for people who watch the channel; listeners are told only that something changed.
     pub async fn notify(&mut self, channel: &str, payload: &str) -> Result<()> {
         match &mut self.driver {
-            Driver::Postgres(_) => {
-                self.query("SELECT pg_notify($1, $2)", &crate::values![channel, payload]).await.map(|_| ())
-            }
+            Driver::Postgres(_) => self
+                .query(
+                    "SELECT pg_notify($1, $2)",
+                    &crate::values![channel, payload],
+                )
+                .await
+                .map(|_| ()),
             // Every commit is seen by every listener.
             Driver::Sqlite(_) => Ok(()),
         }
@@ -140,7 +152,11 @@ impl Transaction {
     }
 
     fn leave<T, E>(&mut self, result: Result<T, E>) -> Result<T, E> {
-        self.state = if result.is_ok() { State::Sound } else { State::Failed };
+        self.state = if result.is_ok() {
+            State::Sound
+        } else {
+            State::Failed
+        };
         result
     }
 

@@ -40,21 +40,36 @@ pub(crate) enum SqliteTarget {
 
 impl Target {
     pub(crate) fn parse(url: &str) -> Result<Self> {
-        let fail = |reason: String| DbError::InvalidUrl { url: redact(url), reason };
+        let fail = |reason: String| DbError::InvalidUrl {
+            url: redact(url),
+            reason,
+        };
         if url.trim().is_empty() {
             return Err(fail("it is empty; write `postgres://user:password@host/database` or `sqlite:path/to/file.db`".into()));
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return PostgresTarget::parse(url).map(|target| Self::Postgres(Box::new(target))).map_err(fail);
+            return PostgresTarget::parse(url)
+                .map(|target| Self::Postgres(Box::new(target)))
+                .map_err(fail);
         }
         if let Some(rest) = url.strip_prefix("sqlite:") {
-            return SqliteTarget::parse(rest.strip_prefix("//").unwrap_or(rest)).map(Self::Sqlite).map_err(fail);
+            return SqliteTarget::parse(rest.strip_prefix("//").unwrap_or(rest))
+                .map(Self::Sqlite)
+                .map_err(fail);
         }
         if let Some((scheme, _)) = url.split_once("://") {
-            return Err(fail(format!("`{scheme}` is not supported; use `postgres://`, `postgresql://` or `sqlite:`")));
+            return Err(fail(format!(
+                "`{scheme}` is not supported; use `postgres://`, `postgresql://` or `sqlite:`"
+            )));
         }
-        if let Some(rest) = url.strip_prefix("postgres:").or_else(|| url.strip_prefix("postgresql:")) {
-            return Err(fail(format!("two slashes are missing: write `postgres://{rest}`", rest = redact(rest))));
+        if let Some(rest) = url
+            .strip_prefix("postgres:")
+            .or_else(|| url.strip_prefix("postgresql:"))
+        {
+            return Err(fail(format!(
+                "two slashes are missing: write `postgres://{rest}`",
+                rest = redact(rest)
+            )));
         }
         Ok(Self::Sqlite(SqliteTarget::File(url.into())))
     }
@@ -75,8 +90,7 @@ impl SqliteTarget {
     }
 }
 
-const PERCENT_HINT: &str =
-    "write special characters in user, password and options percent-encoded (`@` as `%40`, `/` as `%2F`, `?` as `%3F`)";
+const PERCENT_HINT: &str = "write special characters in user, password and options percent-encoded (`@` as `%40`, `/` as `%2F`, `?` as `%3F`)";
 
 impl PostgresTarget {
     fn parse(url: &str) -> Result<Self, String> {
@@ -118,13 +132,16 @@ impl PostgresTarget {
             "prefer" => "sslmode=prefer",
             _ => "sslmode=require",
         });
-        let config = tokio_postgres::Config::from_str(&format!("{base}?{}", rest.join("&"))).map_err(|error| {
-            format!("{}; {PERCENT_HINT}", chain(&error))
-        })?;
+        let config = tokio_postgres::Config::from_str(&format!("{base}?{}", rest.join("&")))
+            .map_err(|error| format!("{}; {PERCENT_HINT}", chain(&error)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err("it names no host; write `postgres://user:password@host/database`".into());
         }
-        Ok(Self { config, verify, root_certificates: root_certificates.map(PathBuf::from) })
+        Ok(Self {
+            config,
+            verify,
+            root_certificates: root_certificates.map(PathBuf::from),
+        })
     }
 }
 
@@ -174,8 +191,14 @@ pub(crate) fn redact(url: &str) -> String {
         // A `?` before the last `@` belongs to the password.
         Some((user, host)) => {
             let name = user.split(':').next().unwrap_or_default();
-            let shown = if user.contains(':') { format!("{name}:***@") } else { format!("{name}@") };
-            let (host, query) = host.split_once('?').map_or((host, None), |(host, query)| (host, Some(query)));
+            let shown = if user.contains(':') {
+                format!("{name}:***@")
+            } else {
+                format!("{name}@")
+            };
+            let (host, query) = host
+                .split_once('?')
+                .map_or((host, None), |(host, query)| (host, Some(query)));
             (format!("{shown}{host}"), query)
         }
         None => match rest.split_once('?') {
@@ -234,12 +257,24 @@ mod tests {
             ("", SslMode::Prefer, Verify::Nothing),
             ("?sslmode=disable", SslMode::Disable, Verify::Nothing),
             ("?sslmode=require", SslMode::Require, Verify::Nothing),
-            ("?sslmode=require&sslrootcert=%2Fca.pem", SslMode::Require, Verify::Authority),
+            (
+                "?sslmode=require&sslrootcert=%2Fca.pem",
+                SslMode::Require,
+                Verify::Authority,
+            ),
             ("?sslmode=verify-ca", SslMode::Require, Verify::Authority),
-            ("?connect_timeout=3&sslmode=verify-full", SslMode::Require, Verify::Host),
+            (
+                "?connect_timeout=3&sslmode=verify-full",
+                SslMode::Require,
+                Verify::Host,
+            ),
         ] {
             let target = postgres(&format!("postgres://u:p@h/d{query}"));
-            assert_eq!((target.config.get_ssl_mode(), target.verify), (tls, verify), "{query}");
+            assert_eq!(
+                (target.config.get_ssl_mode(), target.verify),
+                (tls, verify),
+                "{query}"
+            );
         }
     }
 
@@ -266,9 +301,15 @@ mod tests {
 
     #[test]
     fn passwords_are_never_shown() {
-        assert_eq!(redact("postgres://u:s3cret@h:5432/d"), "postgres://u:***@h:5432/d");
+        assert_eq!(
+            redact("postgres://u:s3cret@h:5432/d"),
+            "postgres://u:***@h:5432/d"
+        );
         assert_eq!(redact("postgres://u@h/d"), "postgres://u@h/d");
-        assert_eq!(redact("postgres://h/d?user=u&password=s3cret"), "postgres://h/d?user=u&password=***");
+        assert_eq!(
+            redact("postgres://h/d?user=u&password=s3cret"),
+            "postgres://h/d?user=u&password=***"
+        );
         assert_eq!(redact("data/x.db"), "data/x.db");
     }
 

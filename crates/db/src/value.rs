@@ -182,7 +182,9 @@ impl FromValue<'_> for Uuid {
     fn from_value(value: &Value) -> Result<Self, String> {
         match value {
             Value::Uuid(id) => Ok(*id),
-            Value::Text(text) => text.parse().map_err(|_| format!("expected a UUID, found {text:?}")),
+            Value::Text(text) => text
+                .parse()
+                .map_err(|_| format!("expected a UUID, found {text:?}")),
             other => unexpected("a UUID", other),
         }
     }
@@ -192,7 +194,9 @@ impl FromValue<'_> for Timestamp {
     fn from_value(value: &Value) -> Result<Self, String> {
         match value {
             Value::Timestamp(at) => Ok(*at),
-            Value::Text(text) => text.parse().map_err(|_| format!("expected an RFC 3339 timestamp, found {text:?}")),
+            Value::Text(text) => text
+                .parse()
+                .map_err(|_| format!("expected an RFC 3339 timestamp, found {text:?}")),
             other => unexpected("a timestamp", other),
         }
     }
@@ -225,10 +229,15 @@ impl Row {
     /// [`DbError::Column`] when the statement selects no such column.
     pub fn value(&self, column: &str) -> Result<&Value> {
         let position = self.columns.iter().position(|name| name == column);
-        position.and_then(|index| self.cells.get(index)).ok_or_else(|| DbError::Column {
-            column: column.to_owned(),
-            reason: format!("not selected; the statement selects {}", self.columns.join(", ")),
-        })
+        position
+            .and_then(|index| self.cells.get(index))
+            .ok_or_else(|| DbError::Column {
+                column: column.to_owned(),
+                reason: format!(
+                    "not selected; the statement selects {}",
+                    self.columns.join(", ")
+                ),
+            })
     }
 
     /// The cell under this name, as the type that is asked for.
@@ -236,7 +245,10 @@ impl Row {
     /// # Errors
     /// [`DbError::Column`] when there is no such column or it holds something else.
     pub fn get<'a, T: FromValue<'a>>(&'a self, column: &str) -> Result<T> {
-        T::from_value(self.value(column)?).map_err(|reason| DbError::Column { column: column.to_owned(), reason })
+        T::from_value(self.value(column)?).map_err(|reason| DbError::Column {
+            column: column.to_owned(),
+            reason,
+        })
     }
 
     /// The JSON document under this name, decoded.
@@ -249,13 +261,17 @@ impl Row {
 
     /// Like [`Row::json`], `None` for an absent one.
     pub fn json_opt<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
-        self.get::<Option<&str>>(column)?.map(|text| decode(column, text)).transpose()
+        self.get::<Option<&str>>(column)?
+            .map(|text| decode(column, text))
+            .transpose()
     }
 }
 
 fn decode<T: DeserializeOwned>(column: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|error| DbError::Column { column: column.to_owned(), reason: error.to_string() })
+    serde_json::from_str(text).map_err(|error| DbError::Column {
+        column: column.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -264,13 +280,21 @@ mod tests {
 
     fn row(cells: &[(&str, Value)]) -> Row {
         let columns = cells.iter().map(|(name, _)| (*name).to_owned()).collect();
-        Row::new(columns, cells.iter().map(|(_, value)| value.clone()).collect())
+        Row::new(
+            columns,
+            cells.iter().map(|(_, value)| value.clone()).collect(),
+        )
     }
 
     #[test]
     fn cells_are_read_by_name_and_type() {
         let id = Uuid::from_u128(7);
-        let row = row(&[("id", id.into()), ("name", "x".into()), ("gone", Value::Null), ("on", Value::Int(1))]);
+        let row = row(&[
+            ("id", id.into()),
+            ("name", "x".into()),
+            ("gone", Value::Null),
+            ("on", Value::Int(1)),
+        ]);
         assert_eq!(row.get::<Uuid>("id").unwrap(), id);
         assert_eq!(row.get::<&str>("name").unwrap(), "x");
         assert_eq!(row.get::<Option<i64>>("gone").unwrap(), None);
@@ -280,8 +304,14 @@ mod tests {
     #[test]
     fn a_wrong_type_names_the_column_and_both_types() {
         let row = row(&[("n", "seven".into())]);
-        assert_eq!(row.get::<i64>("n").unwrap_err().to_string(), "column `n`: expected an integer, found text");
-        assert_eq!(row.get::<i64>("m").unwrap_err().to_string(), "column `m`: not selected; the statement selects n");
+        assert_eq!(
+            row.get::<i64>("n").unwrap_err().to_string(),
+            "column `n`: expected an integer, found text"
+        );
+        assert_eq!(
+            row.get::<i64>("m").unwrap_err().to_string(),
+            "column `m`: not selected; the statement selects n"
+        );
         assert!(row.json::<Vec<u8>>("n").is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! Whoever is cancelled, wherever, leaves nothing behind for the next user of the connection.
 
+#![allow(clippy::unwrap_used, reason = "a failed test")]
+
 mod support;
 
 use std::future::poll_fn;
@@ -44,7 +46,12 @@ async fn for_all_polls(database: &Database, work: impl AsyncFn(usize) -> bool) -
     for round in 0..ROUNDS {
         for polls in 0.. {
             let is_done = work(polls).await;
-            assert_next_user_is_alone(database, 1_000 + cancelled as i64 * ROUNDS as i64 + round as i64, polls).await;
+            assert_next_user_is_alone(
+                database,
+                1_000 + cancelled as i64 * ROUNDS as i64 + round as i64,
+                polls,
+            )
+            .await;
             if is_done {
                 break;
             }
@@ -55,20 +62,38 @@ async fn for_all_polls(database: &Database, work: impl AsyncFn(usize) -> bool) -
 }
 
 async fn table(database: &Database) {
-    database.execute("CREATE TABLE t (id bigint PRIMARY KEY)", &[]).await.unwrap();
+    database
+        .execute("CREATE TABLE t (id bigint PRIMARY KEY)", &[])
+        .await
+        .unwrap();
 }
 
 async fn ids(database: &Database) -> Vec<i64> {
-    let rows = tokio::time::timeout(PATIENCE, database.query("SELECT id FROM t ORDER BY id", &[])).await;
-    rows.expect("the next user waits for nobody").unwrap().iter().map(|row| row.get("id").unwrap()).collect()
+    let rows = tokio::time::timeout(
+        PATIENCE,
+        database.query("SELECT id FROM t ORDER BY id", &[]),
+    )
+    .await;
+    rows.expect("the next user waits for nobody")
+        .unwrap()
+        .iter()
+        .map(|row| row.get("id").unwrap())
+        .collect()
 }
 
 /// The next user's transaction sees only its own work, and it commits.
 async fn assert_next_user_is_alone(database: &Database, id: i64, polls: usize) {
     let before = ids(database).await;
-    assert!(before.iter().all(|id| *id >= 1_000), "after {polls} polls the connection was inside a transaction: {before:?}");
+    assert!(
+        before.iter().all(|id| *id >= 1_000),
+        "after {polls} polls the connection was inside a transaction: {before:?}"
+    );
     let done: Result<u64, DbError> = database
-        .transaction(async |transaction| transaction.execute("INSERT INTO t (id) VALUES ($1)", &values![id]).await)
+        .transaction(async |transaction| {
+            transaction
+                .execute("INSERT INTO t (id) VALUES ($1)", &values![id])
+                .await
+        })
         .await;
     done.unwrap();
     assert!(ids(database).await.contains(&id));
@@ -79,15 +104,29 @@ async fn a_transaction_cancelled_at_any_await_is_gone(fixture: &Fixture) {
     table(&database).await;
     let cancelled = for_all_polls(&database, async |polls| {
         let work = database.transaction(async |transaction| -> Result<(), DbError> {
-            transaction.execute("INSERT INTO t (id) VALUES (1)", &[]).await?;
+            transaction
+                .execute("INSERT INTO t (id) VALUES (1)", &[])
+                .await?;
             transaction.query("SELECT id FROM t", &[]).await?;
-            transaction.execute("INSERT INTO t (id) VALUES (2)", &[]).await?;
+            transaction
+                .execute("INSERT INTO t (id) VALUES (2)", &[])
+                .await?;
             transaction.notify("c", "p").await
         });
         let is_done = polled(polls, work).await.map(Result::unwrap).is_some();
         // Cancelled while COMMIT was under way it may have been applied; then it was applied whole.
-        let done = onlooker.execute("DELETE FROM t WHERE id < 1000", &[]).await.unwrap();
-        assert!(if is_done { done == 2 } else { done == 0 || done == 2 }, "half of a transaction: {done}");
+        let done = onlooker
+            .execute("DELETE FROM t WHERE id < 1000", &[])
+            .await
+            .unwrap();
+        assert!(
+            if is_done {
+                done == 2
+            } else {
+                done == 0 || done == 2
+            },
+            "half of a transaction: {done}"
+        );
         is_done
     });
     assert!(cancelled.await > ROUNDS);
@@ -99,7 +138,9 @@ async fn a_batch_cancelled_at_any_await_is_gone(fixture: &Fixture) {
     let cancelled = for_all_polls(&database, async |polls| {
         let work = database.transaction(async |transaction| -> Result<(), DbError> {
             let rows = (1..=300_i64).map(|id| values![id].to_vec()).collect();
-            transaction.execute_each("INSERT INTO t (id) VALUES ($1)", rows).await?;
+            transaction
+                .execute_each("INSERT INTO t (id) VALUES ($1)", rows)
+                .await?;
             Err(DbError::Invalid("never mind".into()))
         });
         polled(polls, work).await.is_some()
@@ -110,7 +151,11 @@ async fn a_batch_cancelled_at_any_await_is_gone(fixture: &Fixture) {
 async fn a_statement_cancelled_at_any_await_leaves_a_sound_connection(fixture: &Fixture) {
     let database = fixture.open_single();
     table(&database).await;
-    let statement = async |polls| polled(polls, database.query("SELECT id + 1 AS n FROM t", &[])).await.is_some();
+    let statement = async |polls| {
+        polled(polls, database.query("SELECT id + 1 AS n FROM t", &[]))
+            .await
+            .is_some()
+    };
     assert!(for_all_polls(&database, statement).await > 0);
 }
 
@@ -124,14 +169,20 @@ async fn a_cancelled_statement_inside_a_transaction_ends_it(fixture: &Fixture) {
         id += 2;
         let result: Result<(), DbError> = database
             .transaction(async |transaction| {
-                transaction.execute("INSERT INTO t (id) VALUES ($1)", &values![id]).await?;
+                transaction
+                    .execute("INSERT INTO t (id) VALUES ($1)", &values![id])
+                    .await?;
                 let next = values![id + 1];
                 let second = transaction.execute("INSERT INTO t (id) VALUES ($1)", &next);
                 was_cancelled = polled(1, second).await.is_none();
                 Ok(())
             })
             .await;
-        assert_eq!(matches!(result, Err(DbError::Aborted)), was_cancelled, "{result:?}");
+        assert_eq!(
+            matches!(result, Err(DbError::Aborted)),
+            was_cancelled,
+            "{result:?}"
+        );
         assert_eq!(ids(&database).await.contains(&id), !was_cancelled);
     }
 }
@@ -142,12 +193,22 @@ async fn a_cancelled_statement_is_stopped_on_the_server() {
     let fixture = Fixture::postgres();
     let database = fixture.open_single();
     let sleep = database.query("SELECT pg_sleep(60)::text", &[]);
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), sleep).await.is_err());
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_millis(200), sleep)
+            .await
+            .is_err()
+    );
     let running = "SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND datname = current_database()";
     let stopped = async {
-        while database.query(running, &[]).await.unwrap()[0].get::<i64>("n").unwrap() > 0 {
+        while database.query(running, &[]).await.unwrap()[0]
+            .get::<i64>("n")
+            .unwrap()
+            > 0
+        {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, stopped).await.expect("the statement is cancelled");
+    tokio::time::timeout(PATIENCE, stopped)
+        .await
+        .expect("the statement is cancelled");
 }

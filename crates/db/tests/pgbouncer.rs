@@ -1,5 +1,7 @@
 //! Behind PgBouncer in transaction mode, where a connection belongs to a client only for one transaction.
 
+#![allow(clippy::unwrap_used, reason = "a failed test")]
+
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,36 +15,38 @@ struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// In front of the server, with fewer connections to it than clients will want. `None` if it is not installed.
-    fn start(server_port: u16) -> Option<Self> {
+    /// In front of the server, with fewer connections to it than clients will want.
+    fn start(server_port: u16) -> Self {
         use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-        let program = match binaries::find("pgbouncer") {
-            Ok(program) => program,
-            Err(missing) => {
-                eprintln!("skipped: {missing}");
-                return None;
-            }
-        };
+        let program = binaries::find("pgbouncer").unwrap();
         let folder = TestFolder::new().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let port = free_port();
         let config = folder.path().join("pgbouncer.ini");
+        // `any` logs everybody in as one user, whom the database line has to name.
         let text = format!(
-            "[databases]\n* = host=127.0.0.1 port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nmax_prepared_statements = 0\n"
+            "[databases]\n* = host=127.0.0.1 port={server_port} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
         );
-        // `any` logs everybody in as one user, which the database line has to name.
-        let text = text.replace(&format!("port={server_port}"), &format!("port={server_port} user=postgres"));
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(program);
         // It refuses to run as root.
         if std::fs::metadata(folder.path()).unwrap().uid() == 0 {
             command.args(["-u", "nobody"]);
         }
-        let child = command.arg(config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
         assert!(until(Duration::from_secs(10), answers), "pgbouncer answers");
-        Some(Self { child, port, _folder: folder })
+        Self {
+            child,
+            port,
+            _folder: folder,
+        }
     }
 }
 
@@ -55,15 +59,22 @@ impl Drop for PgBouncer {
 
 const SCHEMA: Migrations = Migrations {
     component: "test",
-    steps: &[Migration { name: "0001_t", postgres: "CREATE TABLE t (id bigint PRIMARY KEY)", sqlite: "" }],
+    steps: &[Migration {
+        name: "0001_t",
+        postgres: "CREATE TABLE t (id bigint PRIMARY KEY)",
+        sqlite: "",
+    }],
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_works_in_transaction_mode() {
     let server = Postgres::start().unwrap();
-    let Some(bouncer) = PgBouncer::start(server.port()) else { return };
+    let bouncer = PgBouncer::start(server.port());
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", bouncer.port);
-    let options = || Options { direct_url: Some(server.url()), ..Options::default() };
+    let options = || Options {
+        direct_url: Some(server.url()),
+        ..Options::default()
+    };
     let database = Database::open_with(&url, options()).unwrap();
     let (one, two) = tokio::join!(SCHEMA.migrate(&database), SCHEMA.migrate(&database));
     assert_eq!(one.unwrap().len() + two.unwrap().len(), 1);
@@ -76,13 +87,26 @@ async fn everything_works_in_transaction_mode() {
             database
                 .transaction(async |transaction| -> Result<(), DbError> {
                     let rows = (0..20).map(|n| values![id * 100 + n].to_vec()).collect();
-                    transaction.execute_each("INSERT INTO t (id) VALUES ($1)", rows).await?;
+                    transaction
+                        .execute_each("INSERT INTO t (id) VALUES ($1)", rows)
+                        .await?;
                     let sql = "SELECT id FROM t WHERE id = $1";
-                    assert!(transaction.query_opt(sql, &values![id * 100]).await?.is_some());
+                    assert!(
+                        transaction
+                            .query_opt(sql, &values![id * 100])
+                            .await?
+                            .is_some()
+                    );
                     transaction.notify("news", "").await
                 })
                 .await?;
-            database.query("SELECT count(*) AS n FROM t WHERE id / 100 = $1", &values![id]).await?[0].get::<i64>("n")
+            database
+                .query(
+                    "SELECT count(*) AS n FROM t WHERE id / 100 = $1",
+                    &values![id],
+                )
+                .await?[0]
+                .get::<i64>("n")
         })
     });
     for task in tasks.collect::<Vec<_>>() {

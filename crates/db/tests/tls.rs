@@ -1,5 +1,7 @@
 //! `sslmode` against a server with a certificate of its own.
 
+#![allow(clippy::unwrap_used, reason = "a failed test")]
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -19,8 +21,15 @@ fn certificates() -> Certificates {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-    Certificates { authority: authority.pem(), server: server.pem(), key: key.serialize_pem() }
+    let server = CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, &authority)
+        .unwrap();
+    Certificates {
+        authority: authority.pem(),
+        server: server.pem(),
+        key: key.serialize_pem(),
+    }
 }
 
 /// Writes the files where the server's user may read them, and switches TLS on.
@@ -28,7 +37,10 @@ fn switch_on(server: &Postgres, certificates: &Certificates) {
     let database = server.database().unwrap();
     let data = PathBuf::from(database.sql("SHOW data_directory").unwrap());
     let owner = std::fs::metadata(&data).unwrap();
-    for (name, text) in [("server.crt", &certificates.server), ("server.key", &certificates.key)] {
+    for (name, text) in [
+        ("server.crt", &certificates.server),
+        ("server.key", &certificates.key),
+    ] {
         let path = data.join(name);
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -37,7 +49,10 @@ fn switch_on(server: &Postgres, certificates: &Certificates) {
     database.sql("ALTER SYSTEM SET ssl = on").unwrap();
     database.sql("SELECT pg_reload_conf()").unwrap();
     let is_on = || database.sql("SHOW ssl").is_ok_and(|answer| answer == "on");
-    assert!(bastide_testkit::until(std::time::Duration::from_secs(10), is_on));
+    assert!(bastide_testkit::until(
+        std::time::Duration::from_secs(10),
+        is_on
+    ));
 }
 
 fn file(folder: &TestFolder, name: &str, text: &str) -> String {
@@ -55,10 +70,22 @@ async fn is_encrypted(url: &str) -> Result<bool, DbError> {
 async fn sslmode_is_honoured() {
     let server = Postgres::start().unwrap();
     let folder = TestFolder::new().unwrap();
-    let url = |host: &str, query: &str| format!("postgres://postgres@{host}:{}/postgres?{query}", server.port());
+    let url = |host: &str, query: &str| {
+        format!(
+            "postgres://postgres@{host}:{}/postgres?{query}",
+            server.port()
+        )
+    };
 
-    assert!(!is_encrypted(&url("127.0.0.1", "sslmode=prefer")).await.unwrap());
-    let refused = is_encrypted(&url("127.0.0.1", "sslmode=require")).await.unwrap_err().to_string();
+    assert!(
+        !is_encrypted(&url("127.0.0.1", "sslmode=prefer"))
+            .await
+            .unwrap()
+    );
+    let refused = is_encrypted(&url("127.0.0.1", "sslmode=require"))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("does not support TLS"), "{refused}");
 
     let certificates = certificates();
@@ -69,16 +96,42 @@ async fn sslmode_is_honoured() {
         ("127.0.0.1", "sslmode=disable".to_owned(), Ok(false)),
         ("127.0.0.1", "sslmode=prefer".to_owned(), Ok(true)),
         ("127.0.0.1", "sslmode=require".to_owned(), Ok(true)),
-        ("localhost", format!("sslmode=verify-full&sslrootcert={ours}"), Ok(true)),
-        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={ours}"), Err("certificate")),
-        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={ours}"), Ok(true)),
-        ("127.0.0.1", format!("sslmode=require&sslrootcert={others}"), Err("certificate")),
-        ("localhost", format!("sslmode=verify-full&sslrootcert={others}"), Err("certificate")),
-        ("localhost", "sslmode=verify-full".to_owned(), Err("certificate")),
+        (
+            "localhost",
+            format!("sslmode=verify-full&sslrootcert={ours}"),
+            Ok(true),
+        ),
+        (
+            "127.0.0.1",
+            format!("sslmode=verify-full&sslrootcert={ours}"),
+            Err("certificate"),
+        ),
+        (
+            "127.0.0.1",
+            format!("sslmode=verify-ca&sslrootcert={ours}"),
+            Ok(true),
+        ),
+        (
+            "127.0.0.1",
+            format!("sslmode=require&sslrootcert={others}"),
+            Err("certificate"),
+        ),
+        (
+            "localhost",
+            format!("sslmode=verify-full&sslrootcert={others}"),
+            Err("certificate"),
+        ),
+        (
+            "localhost",
+            "sslmode=verify-full".to_owned(),
+            Err("certificate"),
+        ),
     ] {
         match (is_encrypted(&url(host, &query)).await, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{host} {query}"),
-            (Err(error), Err(says)) => assert!(error.to_string().contains(says), "{host} {query}: {error}"),
+            (Err(error), Err(says)) => {
+                assert!(error.to_string().contains(says), "{host} {query}: {error}");
+            }
             (found, expected) => panic!("{host} {query}: expected {expected:?}, got {found:?}"),
         }
     }
@@ -88,9 +141,15 @@ async fn sslmode_is_honoured() {
 fn a_bad_root_certificate_stops_the_start() {
     let folder = TestFolder::new().unwrap();
     let empty = file(&folder, "empty.pem", "nothing");
-    for (path, says) in [("/nowhere.pem", "cannot be read"), (empty.as_str(), "holds no certificate")] {
+    for (path, says) in [
+        ("/nowhere.pem", "cannot be read"),
+        (empty.as_str(), "holds no certificate"),
+    ] {
         assert!(Path::new(path).is_absolute());
-        let error = Database::open(&format!("postgres://h/d?sslmode=verify-full&sslrootcert={path}")).unwrap_err();
+        let error = Database::open(&format!(
+            "postgres://h/d?sslmode=verify-full&sslrootcert={path}"
+        ))
+        .unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
 }

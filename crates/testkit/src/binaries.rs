@@ -44,7 +44,7 @@ pub const PACKAGES: &[Package] = &[
     Package {
         apt: &["pgbouncer"],
         programs: &["pgbouncer"],
-        for_tests: false,
+        for_tests: true,
     },
 ];
 

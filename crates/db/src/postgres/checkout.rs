@@ -24,12 +24,23 @@ pub(super) struct Checkout {
 }
 
 impl Checkout {
-    pub(super) fn new(connection: Object, tls: MakeRustlsConnect, connect_timeout: Duration) -> Self {
-        Self { connection: Some(connection), dirty: false, tls, connect_timeout }
+    pub(super) fn new(
+        connection: Object,
+        tls: MakeRustlsConnect,
+        connect_timeout: Duration,
+    ) -> Self {
+        Self {
+            connection: Some(connection),
+            dirty: false,
+            tls,
+            connect_timeout,
+        }
     }
 
     pub(super) fn client(&self) -> &Client {
-        self.connection.as_ref().expect("a checkout holds its connection until it is dropped")
+        self.connection
+            .as_ref()
+            .expect("a checkout holds its connection until it is dropped")
     }
 
     /// To be called before the first message goes out.
@@ -45,7 +56,9 @@ impl Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
         if !self.dirty {
             return;
         }
@@ -90,14 +103,29 @@ pub(super) async fn answer<T>(
 ) -> Answer<T> {
     match tokio::time::timeout(limit, call).await {
         Ok(Ok(value)) => Answer::InStep(Ok(value)),
-        Ok(Err(error)) if error.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) => {
-            Answer::InStep(Err(DbError::Timeout { what: "a statement", after: limit }))
+        Ok(Err(error))
+            if error.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) =>
+        {
+            Answer::InStep(Err(DbError::Timeout {
+                what: "a statement",
+                after: limit,
+            }))
         }
-        Ok(Err(error)) if error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) => {
-            Answer::InStep(Err(DbError::Timeout { what: "waiting for a lock", after: limit }))
+        Ok(Err(error))
+            if error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) =>
+        {
+            Answer::InStep(Err(DbError::Timeout {
+                what: "waiting for a lock",
+                after: limit,
+            }))
         }
-        Ok(Err(error)) if convert::was_answered(&error) => Answer::InStep(Err(convert::error(&error, database))),
+        Ok(Err(error)) if convert::was_answered(&error) => {
+            Answer::InStep(Err(convert::error(&error, database)))
+        }
         Ok(Err(error)) => Answer::Lost(convert::error(&error, database)),
-        Err(_) => Answer::Lost(DbError::Timeout { what: "a statement", after: limit }),
+        Err(_) => Answer::Lost(DbError::Timeout {
+            what: "a statement",
+            after: limit,
+        }),
     }
 }

@@ -22,7 +22,10 @@ type BoxError = Box<dyn StdError + Sync + Send>;
 /// The parameters with their types, as unnamed statements want them: naming the types saves the round trip of a
 /// `PREPARE` and leaves no statement behind, which is what `PgBouncer`'s transaction mode needs.
 pub(super) fn typed(params: &[Value]) -> Vec<(&(dyn ToSql + Sync), Type)> {
-    params.iter().map(|value| (value as &(dyn ToSql + Sync), type_of(value))).collect()
+    params
+        .iter()
+        .map(|value| (value as &(dyn ToSql + Sync), type_of(value)))
+        .collect()
 }
 
 fn type_of(value: &Value) -> Type {
@@ -66,7 +69,10 @@ impl<'a> FromSql<'a> for Value {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, BoxError> {
         match decode(ty, raw) {
             Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(format!("the type {ty} is not supported; cast it in the statement, for instance to text").into()),
+            Ok(None) => Err(format!(
+                "the type {ty} is not supported; cast it in the statement, for instance to text"
+            )
+            .into()),
             // One bad cell (`infinity`, say) is no reason to lose the other rows; as bytes it fails where it is read.
             Err(_) => Ok(Self::Bytes(raw.to_vec())),
         }
@@ -83,29 +89,33 @@ impl<'a> FromSql<'a> for Value {
 
 /// `None` for a type that has no [`Value`].
 fn decode(ty: &Type, raw: &[u8]) -> Result<Option<Value>, BoxError> {
-        Ok(Some(match *ty {
-            Type::BOOL => Value::Bool(raw != [0]),
-            Type::INT2 => Value::Int(i16::from_be_bytes(raw.try_into()?).into()),
-            Type::INT4 => Value::Int(i32::from_be_bytes(raw.try_into()?).into()),
-            Type::INT8 => Value::Int(i64::from_be_bytes(raw.try_into()?)),
-            Type::FLOAT4 => Value::Float(f32::from_be_bytes(raw.try_into()?).into()),
-            Type::FLOAT8 => Value::Float(f64::from_be_bytes(raw.try_into()?)),
-            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => Value::Text(text(raw)?),
-            Type::BYTEA => Value::Bytes(raw.to_vec()),
-            Type::JSON => Value::Json(text(raw)?),
-            Type::JSONB => match raw.split_first() {
-                Some((&JSONB_VERSION, json)) => Value::Json(text(json)?),
-                _ => return Err("this version of jsonb is not known".into()),
-            },
-            Type::UUID => Value::Uuid(Uuid::from_slice(raw)?),
-            Type::TIMESTAMPTZ => {
-                let micros = i64::from_be_bytes(raw.try_into()?);
-                let micros = micros.checked_add(EPOCH).ok_or("infinity is not supported")?;
-                Value::Timestamp(Timestamp::from_microsecond(micros)?)
-            }
-            Type::VOID => Value::Null,
-            _ => return Ok(None),
-        }))
+    Ok(Some(match *ty {
+        Type::BOOL => Value::Bool(raw != [0]),
+        Type::INT2 => Value::Int(i16::from_be_bytes(raw.try_into()?).into()),
+        Type::INT4 => Value::Int(i32::from_be_bytes(raw.try_into()?).into()),
+        Type::INT8 => Value::Int(i64::from_be_bytes(raw.try_into()?)),
+        Type::FLOAT4 => Value::Float(f32::from_be_bytes(raw.try_into()?).into()),
+        Type::FLOAT8 => Value::Float(f64::from_be_bytes(raw.try_into()?)),
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
+            Value::Text(text(raw)?)
+        }
+        Type::BYTEA => Value::Bytes(raw.to_vec()),
+        Type::JSON => Value::Json(text(raw)?),
+        Type::JSONB => match raw.split_first() {
+            Some((&JSONB_VERSION, json)) => Value::Json(text(json)?),
+            _ => return Err("this version of jsonb is not known".into()),
+        },
+        Type::UUID => Value::Uuid(Uuid::from_slice(raw)?),
+        Type::TIMESTAMPTZ => {
+            let micros = i64::from_be_bytes(raw.try_into()?);
+            let micros = micros
+                .checked_add(EPOCH)
+                .ok_or("infinity is not supported")?;
+            Value::Timestamp(Timestamp::from_microsecond(micros)?)
+        }
+        Type::VOID => Value::Null,
+        _ => return Ok(None),
+    }))
 }
 
 fn text(raw: &[u8]) -> Result<String, BoxError> {
@@ -113,20 +123,35 @@ fn text(raw: &[u8]) -> Result<String, BoxError> {
 }
 
 pub(super) fn rows(rows: &[tokio_postgres::Row]) -> Result<Vec<Row>> {
-    let Some(first) = rows.first() else { return Ok(Vec::new()) };
-    let columns: Arc<[String]> = first.columns().iter().map(|column| column.name().to_owned()).collect();
+    let Some(first) = rows.first() else {
+        return Ok(Vec::new());
+    };
+    let columns: Arc<[String]> = first
+        .columns()
+        .iter()
+        .map(|column| column.name().to_owned())
+        .collect();
     let decode = |row: &tokio_postgres::Row| {
         let cells = (0..columns.len()).map(|index| {
-            row.try_get(index).map_err(|error| DbError::Column { column: columns[index].clone(), reason: chain(&error) })
+            row.try_get(index).map_err(|error| DbError::Column {
+                column: columns[index].clone(),
+                reason: chain(&error),
+            })
         });
-        Ok(Row::new(Arc::clone(&columns), cells.collect::<Result<_>>()?))
+        Ok(Row::new(
+            Arc::clone(&columns),
+            cells.collect::<Result<_>>()?,
+        ))
     };
     rows.iter().map(decode).collect()
 }
 
 /// Sorts an error by its SQLSTATE (appendix A of the Postgres manual).
 pub(super) fn error(error: &tokio_postgres::Error, database: &str) -> DbError {
-    let unavailable = |reason: String| DbError::Unavailable { database: database.to_owned(), reason };
+    let unavailable = |reason: String| DbError::Unavailable {
+        database: database.to_owned(),
+        reason,
+    };
     let Some(db) = error.as_db_error() else {
         return unavailable(chain(error));
     };
@@ -134,7 +159,14 @@ pub(super) fn error(error: &tokio_postgres::Error, database: &str) -> DbError {
         Some(detail) => format!("{} ({detail})", db.message()),
         None => db.message().to_owned(),
     };
-    let conflict = |kind| DbError::Conflict { kind, constraint: db.constraint().or(db.column()).unwrap_or_default().to_owned() };
+    let conflict = |kind| DbError::Conflict {
+        kind,
+        constraint: db
+            .constraint()
+            .or(db.column())
+            .unwrap_or_default()
+            .to_owned(),
+    };
     let code = db.code();
     match code.code().get(..2).unwrap_or_default() {
         _ if *code == SqlState::UNIQUE_VIOLATION => conflict(Constraint::Unique),

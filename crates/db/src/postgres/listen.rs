@@ -38,7 +38,12 @@ impl Postgres {
     }
 
     /// Listens until the connection is lost, and says why it was.
-    async fn listen_once(&self, channel: &str, signal: &watch::Sender<u64>, was_lost: &mut bool) -> String {
+    async fn listen_once(
+        &self,
+        channel: &str,
+        signal: &watch::Sender<u64>,
+        was_lost: &mut bool,
+    ) -> String {
         let limit = self.options.connect_timeout;
         let connect = self.direct.config.connect(self.direct_tls.clone());
         let (client, mut connection) = match tokio::time::timeout(limit, connect).await {
@@ -50,7 +55,9 @@ impl Postgres {
         let driver = async move {
             loop {
                 match poll_fn(|context| connection.poll_message(context)).await {
-                    Some(Ok(AsyncMessage::Notification(_))) => notified.send_modify(|count| *count += 1),
+                    Some(Ok(AsyncMessage::Notification(_))) => {
+                        notified.send_modify(|count| *count += 1);
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return chain(&error),
                     None => return "the server closed the connection".to_owned(),

@@ -8,7 +8,9 @@ mod transaction;
 
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::checkout::{Checkout, answer};
@@ -40,14 +42,19 @@ impl Postgres {
         direct: Option<PostgresTarget>,
         options: Options,
     ) -> Result<Self> {
-        let invalid = |reason| DbError::InvalidUrl { url: name.clone(), reason };
+        let invalid = |reason| DbError::InvalidUrl {
+            url: name.clone(),
+            reason,
+        };
         prepare(&mut target.config, &options);
         let mut direct = direct.unwrap_or_else(|| target.clone());
         prepare(&mut direct.config, &options);
         let tls = tls::connector(&target).map_err(invalid)?;
         let direct_tls = tls::connector(&direct).map_err(invalid)?;
         // `Fast` trusts a connection that is not closed. That is enough, because only clean ones come back.
-        let method = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let method = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
         let idle = options.idle_timeout;
         let pool = Pool::builder(Manager::from_config(target.config, tls.clone(), method))
             .max_size(options.max_connections.max(1))
@@ -55,12 +62,23 @@ impl Postgres {
             .create_timeout(Some(options.connect_timeout))
             .recycle_timeout(Some(options.connect_timeout))
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
-                if metrics.last_used() > idle { Err(HookError::message("idle for too long")) } else { Ok(()) }
+                if metrics.last_used() > idle {
+                    Err(HookError::message("idle for too long"))
+                } else {
+                    Ok(())
+                }
             }))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { name, pool, tls, direct, direct_tls, options })
+        Ok(Self {
+            name,
+            pool,
+            tls,
+            direct,
+            direct_tls,
+            options,
+        })
     }
 
     pub(crate) fn poll_interval(&self) -> Option<Duration> {
@@ -69,19 +87,29 @@ impl Postgres {
 
     async fn checkout(&self) -> Result<Checkout> {
         let limit = self.options.acquire_timeout;
-        let unavailable = |reason: String| DbError::Unavailable { database: self.name.clone(), reason };
+        let unavailable = |reason: String| DbError::Unavailable {
+            database: self.name.clone(),
+            reason,
+        };
         let no_answer = |limit: Duration| unavailable(format!("no connection within {limit:?}"));
         let connection = match tokio::time::timeout(limit, self.pool.get()).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(PoolError::Backend(error))) => return Err(convert::error(&error, &self.name)),
             Ok(Err(PoolError::Timeout(TimeoutType::Wait))) => {
-                return Err(DbError::Timeout { what: "waiting for a free database connection", after: limit });
+                return Err(DbError::Timeout {
+                    what: "waiting for a free database connection",
+                    after: limit,
+                });
             }
             Ok(Err(PoolError::Timeout(_))) => return Err(no_answer(self.options.connect_timeout)),
             Ok(Err(error)) => return Err(unavailable(error.to_string())),
             Err(_) => return Err(no_answer(limit)),
         };
-        Ok(Checkout::new(connection, self.tls.clone(), self.options.connect_timeout))
+        Ok(Checkout::new(
+            connection,
+            self.tls.clone(),
+            self.options.connect_timeout,
+        ))
     }
 
     pub(crate) async fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
@@ -121,7 +149,10 @@ fn prepare(config: &mut tokio_postgres::Config, options: &Options) {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(options.connect_timeout);
     }
-    config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL).keepalives_retries(KEEPALIVE_RETRIES);
+    config
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_RETRIES);
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES);
     }

@@ -28,7 +28,12 @@ impl Postgres {
         };
         let mut checkout = self.checkout().await?;
         checkout.mark_dirty();
-        let mut transaction = PostgresTransaction { checkout, name: self.name.clone(), limit, is_lost: false };
+        let mut transaction = PostgresTransaction {
+            checkout,
+            name: self.name.clone(),
+            limit,
+            is_lost: false,
+        };
         let kind = match mode {
             Mode::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Mode::Write | Mode::Migration => "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -53,29 +58,51 @@ impl PostgresTransaction {
 
     pub(crate) async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
         let types = convert::typed(params);
-        let answer = answer(&self.name, self.limit, self.checkout.client().query_typed(sql, &types)).await;
+        let answer = answer(
+            &self.name,
+            self.limit,
+            self.checkout.client().query_typed(sql, &types),
+        )
+        .await;
         convert::rows(&self.settle(answer)?)
     }
 
     pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         let types = convert::typed(params);
-        let answer = answer(&self.name, self.limit, self.checkout.client().execute_typed(sql, &types)).await;
+        let answer = answer(
+            &self.name,
+            self.limit,
+            self.checkout.client().execute_typed(sql, &types),
+        )
+        .await;
         self.settle(answer)
     }
 
     /// Several statements without parameters, in the simple protocol.
     pub(crate) async fn batch(&mut self, sql: &str) -> Result<()> {
-        let answer = answer(&self.name, self.limit, self.checkout.client().batch_execute(sql)).await;
+        let answer = answer(
+            &self.name,
+            self.limit,
+            self.checkout.client().batch_execute(sql),
+        )
+        .await;
         self.settle(answer)
     }
 
     /// One statement for many rows, pipelined: a chunk is sent whole before its first answer is awaited.
-    pub(crate) async fn execute_each(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>, BatchError> {
+    pub(crate) async fn execute_each(
+        &mut self,
+        sql: &str,
+        rows: &[Vec<Value>],
+    ) -> Result<Vec<u64>, BatchError> {
         let mut counts = Vec::with_capacity(rows.len());
         for chunk in rows.chunks(PIPELINE) {
             for answer in self.pipeline(sql, chunk).await {
                 let index = counts.len();
-                counts.push(self.settle(answer).map_err(|error| BatchError { index, error })?);
+                counts.push(
+                    self.settle(answer)
+                        .map_err(|error| BatchError { index, error })?,
+                );
             }
         }
         Ok(counts)
@@ -84,10 +111,18 @@ impl PostgresTransaction {
     async fn pipeline(&self, sql: &str, rows: &[Vec<Value>]) -> Vec<Answer<u64>> {
         let client = self.checkout.client();
         let types: Vec<_> = rows.iter().map(|row| convert::typed(row)).collect();
-        let mut calls: Vec<_> = types.iter().map(|row| Box::pin(client.execute_typed(sql, row))).collect();
+        let mut calls: Vec<_> = types
+            .iter()
+            .map(|row| Box::pin(client.execute_typed(sql, row)))
+            .collect();
         // A call sends its messages when it is first polled; one pass in this order puts them on the wire in it.
         let early: Vec<_> = poll_fn(|context| {
-            Poll::Ready(calls.iter_mut().map(|call| call.as_mut().poll(context)).collect())
+            Poll::Ready(
+                calls
+                    .iter_mut()
+                    .map(|call| call.as_mut().poll(context))
+                    .collect(),
+            )
         })
         .await;
         let mut answers = Vec::with_capacity(calls.len());
@@ -105,12 +140,20 @@ impl PostgresTransaction {
     }
 
     pub(crate) async fn commit(mut self) -> Result<()> {
-        match answer(&self.name, self.limit, self.checkout.client().batch_execute("COMMIT")).await {
+        match answer(
+            &self.name,
+            self.limit,
+            self.checkout.client().batch_execute("COMMIT"),
+        )
+        .await
+        {
             Answer::InStep(result) => {
                 self.checkout.mark_clean();
                 result
             }
-            Answer::Lost(_) => Err(DbError::OutcomeUnknown { database: self.name.clone() }),
+            Answer::Lost(_) => Err(DbError::OutcomeUnknown {
+                database: self.name.clone(),
+            }),
         }
     }
 

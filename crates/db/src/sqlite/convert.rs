@@ -17,7 +17,9 @@ impl ToSql for Value {
             Self::Bool(value) => ToSqlOutput::Owned(Owned::Integer((*value).into())),
             Self::Int(value) => ToSqlOutput::Owned(Owned::Integer(*value)),
             Self::Float(value) => ToSqlOutput::Owned(Owned::Real(*value)),
-            Self::Text(text) | Self::Json(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Text(text) | Self::Json(text) => {
+                ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
+            }
             Self::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
             Self::Uuid(id) => ToSqlOutput::Owned(Owned::Text(id.to_string())),
             // Always six digits, so that text order is time order.
@@ -35,7 +37,11 @@ pub(super) fn bind(statement: &mut Statement<'_>, params: &[Value]) -> rusqlite:
             None => return Err(Error::InvalidParameterCount(params.len(), expected)),
         }
     }
-    if expected > params.len() { Err(Error::InvalidParameterCount(params.len(), expected)) } else { Ok(()) }
+    if expected > params.len() {
+        Err(Error::InvalidParameterCount(params.len(), expected))
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn rows(statement: &mut Statement<'_>) -> rusqlite::Result<Vec<Row>> {
@@ -56,24 +62,40 @@ pub(super) fn rows(statement: &mut Statement<'_>) -> rusqlite::Result<Vec<Row>> 
                 ValueRef::Blob(bytes) => Value::Bytes(bytes.to_owned()),
             })
         });
-        rows.push(Row::new(Arc::clone(&columns), cells.collect::<rusqlite::Result<_>>()?));
+        rows.push(Row::new(
+            Arc::clone(&columns),
+            cells.collect::<rusqlite::Result<_>>()?,
+        ));
     }
     Ok(rows)
 }
 
 /// Sorts an error by its result code (<https://www.sqlite.org/rescode.html>).
 pub(super) fn error(error: &Error, database: &str, limit: Duration) -> DbError {
-    let unavailable = |reason: String| DbError::Unavailable { database: database.to_owned(), reason };
+    let unavailable = |reason: String| DbError::Unavailable {
+        database: database.to_owned(),
+        reason,
+    };
     let Error::SqliteFailure(failure, message) = error else {
         return DbError::Invalid(error.to_string());
     };
     let message = message.clone().unwrap_or_else(|| failure.to_string());
     let conflict = |kind| {
-        let constraint = message.split_once("constraint failed: ").map_or("", |(_, columns)| columns);
-        DbError::Conflict { kind, constraint: constraint.trim_start_matches("index ").trim_matches('\'').to_owned() }
+        let constraint = message
+            .split_once("constraint failed: ")
+            .map_or("", |(_, columns)| columns);
+        DbError::Conflict {
+            kind,
+            constraint: constraint
+                .trim_start_matches("index ")
+                .trim_matches('\'')
+                .to_owned(),
+        }
     };
     match failure.extended_code {
-        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
+        ffi::SQLITE_CONSTRAINT_UNIQUE
+        | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+        | ffi::SQLITE_CONSTRAINT_ROWID => {
             return conflict(Constraint::Unique);
         }
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => return conflict(Constraint::ForeignKey),
@@ -84,10 +106,14 @@ pub(super) fn error(error: &Error, database: &str, limit: Duration) -> DbError {
     }
     match failure.extended_code & 0xff {
         ffi::SQLITE_CONSTRAINT => conflict(Constraint::Check),
-        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => {
-            DbError::Timeout { what: "waiting for another process that writes to the database", after: limit }
-        }
-        ffi::SQLITE_INTERRUPT => DbError::Timeout { what: "a statement", after: limit },
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => DbError::Timeout {
+            what: "waiting for another process that writes to the database",
+            after: limit,
+        },
+        ffi::SQLITE_INTERRUPT => DbError::Timeout {
+            what: "a statement",
+            after: limit,
+        },
         ffi::SQLITE_FULL => unavailable("the disk is full".to_owned()),
         ffi::SQLITE_CANTOPEN
         | ffi::SQLITE_IOERR
@@ -103,24 +129,40 @@ pub(super) fn error(error: &Error, database: &str, limit: Duration) -> DbError {
 }
 
 /// Runs one statement on the connection and returns its rows.
-pub(super) fn query(connection: &rusqlite::Connection, sql: &str, params: &[Value]) -> rusqlite::Result<Vec<Row>> {
+pub(super) fn query(
+    connection: &rusqlite::Connection,
+    sql: &str,
+    params: &[Value],
+) -> rusqlite::Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(sql)?;
     bind(&mut statement, params)?;
     rows(&mut statement)
 }
 
 /// Runs one statement on the connection and returns how many rows it changed.
-pub(super) fn execute(connection: &rusqlite::Connection, sql: &str, params: &[Value]) -> rusqlite::Result<u64> {
+pub(super) fn execute(
+    connection: &rusqlite::Connection,
+    sql: &str,
+    params: &[Value],
+) -> rusqlite::Result<u64> {
     let mut statement = connection.prepare_cached(sql)?;
     bind(&mut statement, params)?;
     // A statement with RETURNING has rows; they are run through and not looked at.
     let before = connection.total_changes();
     if statement.column_count() > 0 {
         rows(&mut statement)?;
-        return Ok(if statement.readonly() { 0 } else { connection.total_changes() - before });
+        return Ok(if statement.readonly() {
+            0
+        } else {
+            connection.total_changes() - before
+        });
     }
     let changed = statement.raw_execute()?;
-    Ok(if statement.readonly() { 0 } else { changed as u64 })
+    Ok(if statement.readonly() {
+        0
+    } else {
+        changed as u64
+    })
 }
 
 /// Makes an error of the driver one of ours.

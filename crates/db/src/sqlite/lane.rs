@@ -32,7 +32,8 @@ impl Session {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now().checked_add(limit);
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) =
+            Instant::now().checked_add(limit);
         Ok(self.connection.insert(connection))
     }
 
@@ -52,7 +53,9 @@ impl Session {
     /// Ends whatever transaction is open. If that fails, the connection goes, and with it the transaction.
     pub(super) fn reset(&mut self) {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.connection.take_if(|connection| !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err());
+        self.connection.take_if(|connection| {
+            !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err()
+        });
     }
 }
 
@@ -66,7 +69,11 @@ impl Lane {
     pub(super) fn start(open: Open) -> Result<Self> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let run = move || {
-            let mut session = Session { open, connection: None, deadline: Arc::default() };
+            let mut session = Session {
+                open,
+                connection: None,
+                deadline: Arc::default(),
+            };
             while let Ok(job) = inbox.recv() {
                 job(&mut session);
             }
@@ -90,7 +97,9 @@ impl Lane {
                 let _ = reply.send(job(session));
             }
         });
-        answer.await.unwrap_or_else(|_| Err(stopped("its thread has stopped")))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(stopped("its thread has stopped")))
     }
 
     /// Sends a job whose result is of no interest.
@@ -101,7 +110,10 @@ impl Lane {
 }
 
 fn stopped(reason: &str) -> DbError {
-    DbError::Unavailable { database: "sqlite".to_owned(), reason: reason.to_owned() }
+    DbError::Unavailable {
+        database: "sqlite".to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// A fixed number of lanes, first come, first served.
@@ -112,19 +124,35 @@ pub(super) struct Lanes {
 
 impl Lanes {
     pub(super) fn start(count: usize, open: &Open) -> Result<Arc<Self>> {
-        let idle = (0..count).map(|_| Lane::start(Arc::clone(open))).collect::<Result<Vec<_>>>()?;
-        Ok(Arc::new(Self { idle: Mutex::new(idle), permits: Arc::new(Semaphore::new(count)) }))
+        let idle = (0..count)
+            .map(|_| Lane::start(Arc::clone(open)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(Self {
+            idle: Mutex::new(idle),
+            permits: Arc::new(Semaphore::new(count)),
+        }))
     }
 
     pub(super) async fn checkout(self: &Arc<Self>, limit: Duration) -> Result<Checkout> {
         let acquire = Arc::clone(&self.permits).acquire_owned();
         let permit = tokio::time::timeout(limit, acquire)
             .await
-            .map_err(|_| DbError::Timeout { what: "waiting for a free database connection", after: limit })?
+            .map_err(|_| DbError::Timeout {
+                what: "waiting for a free database connection",
+                after: limit,
+            })?
             .expect("the semaphore is never closed");
-        let lane = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let lane = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let lane = lane.expect("there are as many idle lanes as free permits");
-        Ok(Checkout { lanes: Arc::clone(self), lane: Some(lane), _permit: permit })
+        Ok(Checkout {
+            lanes: Arc::clone(self),
+            lane: Some(lane),
+            _permit: permit,
+        })
     }
 }
 
@@ -142,7 +170,9 @@ pub(super) struct Checkout {
 
 impl Checkout {
     pub(super) fn lane(&self) -> &Lane {
-        self.lane.as_ref().expect("a checkout holds its lane until it is dropped")
+        self.lane
+            .as_ref()
+            .expect("a checkout holds its lane until it is dropped")
     }
 }
 
@@ -150,7 +180,11 @@ impl Drop for Checkout {
     fn drop(&mut self) {
         if let Some(lane) = self.lane.take() {
             lane.send(Session::reset);
-            self.lanes.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+            self.lanes
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(lane);
         }
     }
 }

@@ -46,7 +46,11 @@ impl Sqlite {
                 // Now rather than at the first request: a wrong path should stop the start. The writer makes the file.
                 drop(open_writer()?);
                 let readers = Lanes::start(options.max_connections.max(1), &opener(Role::Reader))?;
-                (Lanes::start(1, &open_writer)?, readers, Some(opener(Role::Reader)))
+                (
+                    Lanes::start(1, &open_writer)?,
+                    readers,
+                    Some(opener(Role::Reader)),
+                )
             }
             SqliteTarget::Memory => {
                 // A second connection would see another database.
@@ -54,7 +58,14 @@ impl Sqlite {
                 (Arc::clone(&only), only, None)
             }
         };
-        Ok(Self { name: name.into(), writer, readers, watcher, commits: watch::Sender::new(0), options })
+        Ok(Self {
+            name: name.into(),
+            writer,
+            readers,
+            watcher,
+            commits: watch::Sender::new(0),
+            options,
+        })
     }
 
     pub(crate) async fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
@@ -67,13 +78,23 @@ impl Sqlite {
     }
 
     /// `None` if the statement writes and may not.
-    async fn query_on(&self, lanes: &Arc<Lanes>, sql: &str, params: &[Value], may_write: bool) -> Result<Option<Vec<Row>>> {
+    async fn query_on(
+        &self,
+        lanes: &Arc<Lanes>,
+        sql: &str,
+        params: &[Value],
+        may_write: bool,
+    ) -> Result<Option<Vec<Row>>> {
         let checkout = lanes.checkout(self.options.acquire_timeout).await?;
         let (name, limit) = (Arc::clone(&self.name), self.options.statement_timeout);
         let (sql, params) = (sql.to_owned(), params.to_vec());
         let job = move |session: &mut lane::Session| {
             let connection = session.connection(limit)?;
-            let is_read = || connection.prepare_cached(&sql).map(|statement| statement.readonly());
+            let is_read = || {
+                connection
+                    .prepare_cached(&sql)
+                    .map(|statement| statement.readonly())
+            };
             if !may_write && !convert::ours(is_read(), &name, limit)? {
                 return Ok(None);
             }
@@ -87,7 +108,11 @@ impl Sqlite {
         let (name, limit) = (Arc::clone(&self.name), self.options.statement_timeout);
         let (sql, params) = (sql.to_owned(), params.to_vec());
         let job = move |session: &mut lane::Session| {
-            convert::ours(convert::execute(session.connection(limit)?, &sql, &params), &name, limit)
+            convert::ours(
+                convert::execute(session.connection(limit)?, &sql, &params),
+                &name,
+                limit,
+            )
         };
         let changed = checkout.lane().run(job).await?;
         self.commits.send_modify(|count| *count += 1);
@@ -115,7 +140,10 @@ fn open_file(path: &Path, name: &str, options: &Options, role: Role) -> Result<C
             database: name.to_owned(),
             reason: match error.kind() {
                 std::io::ErrorKind::NotFound => {
-                    format!("the folder of `{}` does not exist; make it first", path.display())
+                    format!(
+                        "the folder of `{}` does not exist; make it first",
+                        path.display()
+                    )
                 }
                 _ => format!("`{}` cannot be written: {error}", path.display()),
             },

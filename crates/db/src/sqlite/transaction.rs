@@ -24,18 +24,39 @@ impl Sqlite {
         let acquire = self.options.acquire_timeout;
         let (lanes, begin, limit) = match mode {
             // The write lock at once: a transaction that took it later could find its snapshot outdated and fail.
-            Mode::Write => (&self.writer, "BEGIN IMMEDIATE", self.options.statement_timeout),
-            Mode::Migration => (&self.writer, "BEGIN IMMEDIATE", self.options.migration_timeout),
-            Mode::Snapshot => (&self.readers, "BEGIN DEFERRED", self.options.statement_timeout),
+            Mode::Write => (
+                &self.writer,
+                "BEGIN IMMEDIATE",
+                self.options.statement_timeout,
+            ),
+            Mode::Migration => (
+                &self.writer,
+                "BEGIN IMMEDIATE",
+                self.options.migration_timeout,
+            ),
+            Mode::Snapshot => (
+                &self.readers,
+                "BEGIN DEFERRED",
+                self.options.statement_timeout,
+            ),
         };
         let checkout = lanes.checkout(acquire).await?;
         let name = Arc::clone(&self.name);
         let job = move |session: &mut super::lane::Session| {
-            convert::ours(session.connection(limit)?.execute_batch(begin), &name, acquire)
+            convert::ours(
+                session.connection(limit)?.execute_batch(begin),
+                &name,
+                acquire,
+            )
         };
         checkout.lane().run(job).await?;
         let commits = (mode != Mode::Snapshot).then(|| self.commits.clone());
-        Ok(SqliteTransaction { checkout, name: Arc::clone(&self.name), limit, commits })
+        Ok(SqliteTransaction {
+            checkout,
+            name: Arc::clone(&self.name),
+            limit,
+            commits,
+        })
     }
 }
 
@@ -59,36 +80,51 @@ impl SqliteTransaction {
 
     pub(crate) async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.run(move |connection| convert::query(connection, &sql, &params)).await
+        self.run(move |connection| convert::query(connection, &sql, &params))
+            .await
     }
 
     pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.run(move |connection| convert::execute(connection, &sql, &params)).await
+        self.run(move |connection| convert::execute(connection, &sql, &params))
+            .await
     }
 
-    pub(crate) async fn execute_each(&mut self, sql: &str, rows: Vec<Vec<Value>>) -> Result<Vec<u64>, BatchError> {
+    pub(crate) async fn execute_each(
+        &mut self,
+        sql: &str,
+        rows: Vec<Vec<Value>>,
+    ) -> Result<Vec<u64>, BatchError> {
         let (sql, name, limit) = (sql.to_owned(), Arc::clone(&self.name), self.limit);
         let job = move |connection: &Connection| {
             let mut counts = Vec::with_capacity(rows.len());
             for (index, row) in rows.iter().enumerate() {
                 match convert::execute(connection, &sql, row) {
                     Ok(changed) => counts.push(changed),
-                    Err(error) => return Ok(Err(BatchError { index, error: convert::error(&error, &name, limit) })),
+                    Err(error) => {
+                        return Ok(Err(BatchError {
+                            index,
+                            error: convert::error(&error, &name, limit),
+                        }));
+                    }
                 }
             }
             Ok(Ok(counts))
         };
-        self.run(job).await.unwrap_or_else(|error| Err(BatchError { index: 0, error }))
+        self.run(job)
+            .await
+            .unwrap_or_else(|error| Err(BatchError { index: 0, error }))
     }
 
     pub(crate) async fn batch(&mut self, sql: &str) -> Result<()> {
         let sql = sql.to_owned();
-        self.run(move |connection| connection.execute_batch(&sql)).await
+        self.run(move |connection| connection.execute_batch(&sql))
+            .await
     }
 
     pub(crate) async fn commit(self) -> Result<()> {
-        self.run(|connection| connection.execute_batch("COMMIT")).await?;
+        self.run(|connection| connection.execute_batch("COMMIT"))
+            .await?;
         if let Some(commits) = &self.commits {
             commits.send_modify(|count| *count += 1);
         }

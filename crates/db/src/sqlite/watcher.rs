@@ -40,14 +40,19 @@ impl Sqlite {
 
     /// `PRAGMA data_version` differs when somebody else committed since the same connection last asked.
     async fn data_version(&self, lane: &mut Option<lane::Lane>) -> Result<i64> {
-        let Some(open) = &self.watcher else { return Ok(0) };
+        let Some(open) = &self.watcher else {
+            return Ok(0);
+        };
         if lane.is_none() {
             *lane = Some(lane::Lane::start(Arc::clone(open))?);
         }
         let lane = lane.as_ref().expect("it was just started");
         let (name, limit) = (Arc::clone(&self.name), self.options.statement_timeout);
         lane.run(move |session| {
-            let version = session.connection(limit)?.pragma_query_value(None, "data_version", |row| row.get(0));
+            let version =
+                session
+                    .connection(limit)?
+                    .pragma_query_value(None, "data_version", |row| row.get(0));
             convert::ours(version, &name, limit)
         })
         .await

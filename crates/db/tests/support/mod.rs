@@ -1,6 +1,10 @@
 //! The same test on both databases.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program includes this and uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program includes this and uses a part"
+)]
 
 use std::time::Duration;
 
@@ -38,7 +42,10 @@ impl Fixture {
 
     /// With a single connection, so that every caller gets the one the last caller had.
     pub fn open_single(&self) -> Database {
-        let options = Options { max_connections: 1, ..Options::default() };
+        let options = Options {
+            max_connections: 1,
+            ..Options::default()
+        };
         Database::open_with(&self.url(), options).unwrap()
     }
 }
