@@ -85,7 +85,7 @@ pub(crate) fn poll_pump(
                 }
                 match source.stream.poll_fill(cx, source.buffer) {
                     Poll::Ready(Ok(0)) => {
-                        source.decoder.end_of_input().map_err(PumpError::Framing)?
+                        source.decoder.end_of_input().map_err(PumpError::Framing)?;
                     }
                     Poll::Ready(Ok(count)) => *moved += count as u64,
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(PumpError::Source)),

@@ -24,7 +24,9 @@ pub(crate) struct Call<'a> {
     pub(crate) peer_is_trusted: bool,
     pub(crate) secure: bool,
     pub(crate) arrived: Instant,
-    /// Seconds.
+    /// The same moment on the limiter's clock.
+    pub(crate) ticks: u64,
+    /// The same moment in seconds since the epoch.
     pub(crate) unix_now: u64,
     pub(crate) request_id: RequestId,
     /// Set by the station `identity`.

@@ -39,6 +39,8 @@ pub(crate) struct Client {
     pub(crate) deadline: Deadline,
     pub(crate) peer: SocketAddr,
     pub(crate) secure: bool,
+    /// When the last response was out.
+    pub(crate) last: Option<Instant>,
     seat: Seat,
     is_first: bool,
 }
@@ -64,6 +66,7 @@ impl Client {
             out: Outgoing::default(),
             deadline: Deadline::new(),
             peer,
+            last: None,
             seat,
             is_first: true,
         }
@@ -116,7 +119,7 @@ impl Client {
     async fn wait(&mut self, worker: &Worker) -> bool {
         worker.give_buffer(std::mem::take(&mut self.input));
         self.deadline.set_after(
-            Instant::now(),
+            self.last.take().unwrap_or_else(Instant::now),
             if self.is_first { SILENT } else { KEEP_ALIVE },
         );
         let readable = poll_fn(|cx| {

@@ -130,7 +130,7 @@ impl Upload {
             encoder: &mut self.encoder,
         };
         poll_pump(cx, &mut source, &mut sink, &mut self.moved, |data| {
-            self.replay.record(data)
+            self.replay.record(data);
         })
     }
 }
@@ -147,6 +147,10 @@ impl Attempt {
     }
 
     /// Sends the request, whose head is in `out`, and reads the response's head.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "both connections, the body and its bounds meet here"
+    )]
     pub(crate) async fn run(
         &mut self,
         client: &mut Client,
@@ -155,8 +159,8 @@ impl Attempt {
         method: Method,
         limits: &Limits,
         times: &Times,
+        now: Instant,
     ) -> Result<(), Failure> {
-        let now = Instant::now();
         if upload.expects_continue && !upload.is_drained() && client.input.is_empty() {
             upload.expects_continue = false;
             client
@@ -165,11 +169,12 @@ impl Attempt {
                 .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             client.flush().await.map_err(|_| Failure::ClientGone)?;
         }
+        let was_drained = upload.is_drained();
         let mut pace = Pace::new(now, upload.moved);
         times.arm(
             &mut client.deadline,
             now,
-            if upload.is_drained() {
+            if was_drained {
                 times.head
             } else {
                 GRACE.min(times.idle)
@@ -180,7 +185,9 @@ impl Attempt {
                 match upload.poll(cx, client, self) {
                     Poll::Ready(Ok(())) => {
                         upload.done = true;
-                        times.arm(&mut client.deadline, Instant::now(), times.head);
+                        if !was_drained {
+                            times.arm(&mut client.deadline, Instant::now(), times.head);
+                        }
                     }
                     // It may have answered without reading on; a refusal of a large body, say.
                     Poll::Ready(Err(PumpError::Sink)) => {

@@ -36,5 +36,6 @@ pub(crate) async fn respond<'s>(
         status: fallback.status_code,
         after,
         route: Some(route),
+        finished: None,
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bastide_http1::{Known, Method, ResponseBody, ResponseHead};
+use bastide_limit::clock;
 use bastide_routing::{RewriteScratch, forward_path};
 use tokio::time::Instant;
 
@@ -56,9 +57,11 @@ pub(crate) async fn forward<'s>(
         call.head.expects_continue(),
         &worker.shared.limits,
     );
-    let mut attempts = Attempts::new(route);
+    let mut attempts = Attempts::new(route, call.ticks);
+    // The first attempt begins when the request came; only later ones look at the clock again.
+    let (mut now, mut ticks) = (call.arrived, call.ticks);
     let refusal = loop {
-        let picked = match attempts.pick(worker.random()) {
+        let picked = match attempts.pick(worker.random(), ticks) {
             Ok(picked) => picked,
             Err(refusal) => break refusal,
         };
@@ -97,6 +100,7 @@ pub(crate) async fn forward<'s>(
             &mut upload,
             response,
             &times,
+            now,
             out,
         )
         .await
@@ -111,6 +115,7 @@ pub(crate) async fn forward<'s>(
                     picked.finish(Outcome::Status(status));
                     *upstream_out = attempt.out.into_bytes();
                     tokio::time::sleep(delay).await;
+                    (now, ticks) = (Instant::now(), clock::now());
                     continue;
                 }
                 if !attempts.is_last_word(status) || route.fallback.is_none() {
@@ -124,6 +129,7 @@ pub(crate) async fn forward<'s>(
                         &mut upload,
                         response,
                         &times,
+                        upstream_out,
                     )
                     .await;
                     return Ok(served);
@@ -143,6 +149,7 @@ pub(crate) async fn forward<'s>(
                     status: 499,
                     after: After::Cut,
                     route: Some(route),
+                    finished: None,
                 });
             }
             Failed::Exchange(Failure::ClientTimeout) => {
@@ -168,7 +175,10 @@ pub(crate) async fn forward<'s>(
         picked.finish(Outcome::Failed);
         let may_repeat = upload.replay.is_whole() && (!reached || is_repeatable(call));
         match attempts.retry_failure(reached, worker.random()) {
-            Some(delay) if may_repeat => tokio::time::sleep(delay).await,
+            Some(delay) if may_repeat => {
+                tokio::time::sleep(delay).await;
+                (now, ticks) = (Instant::now(), clock::now());
+            }
             _ => break refusal,
         }
     };
@@ -214,19 +224,18 @@ async fn attempt(
     upload: &mut Upload,
     response: &mut ResponseHead,
     times: &Times,
+    mut now: Instant,
     mut out: Outgoing,
 ) -> Result<Attempt, (Failed, bool)> {
     let endpoint = picked.endpoint;
     loop {
-        let pooled = worker
-            .pool
-            .borrow_mut()
-            .take(endpoint.origin.id, Instant::now());
-        let mut connection = match pooled {
-            Some(connection) => connection,
-            None => dial(worker, request.route, picked)
-                .await
-                .map_err(|refusal| (Failed::Connect(refusal), false))?,
+        let pooled = worker.pool.borrow_mut().take(endpoint.origin.id, now);
+        let mut connection = if let Some(connection) = pooled {
+            connection
+        } else {
+            let dialled = dial(worker, request.route, picked).await;
+            now = Instant::now();
+            dialled.map_err(|refusal| (Failed::Connect(refusal), false))?
         };
         if connection.buffer.is_unused() {
             connection.buffer = worker.take_buffer();
@@ -249,6 +258,7 @@ async fn attempt(
                 request.method,
                 &worker.shared.limits,
                 times,
+                now,
             )
             .await;
         let failure = match result {
@@ -262,6 +272,7 @@ async fn attempt(
         let was_unseen = !attempt.answered && connection.is_last_request_unseen();
         let may_repeat = upload.replay.is_whole() && (was_unseen || is_repeatable(request.call));
         if is_stale && may_repeat {
+            now = Instant::now();
             worker.metrics.stale_connection();
             out = attempt.out;
             response.clear();
@@ -307,6 +318,7 @@ async fn respond<'s>(
     upload: &mut Upload,
     response: &ResponseHead,
     times: &Times,
+    spare: &mut Vec<u8>,
 ) -> Served<'s> {
     let status = response.status();
     if status == 101 {
@@ -316,6 +328,7 @@ async fn respond<'s>(
             status,
             after,
             route: Some(route),
+            finished: None,
         };
     }
     let body = response.body();
@@ -355,13 +368,15 @@ async fn respond<'s>(
         ..
     } = attempt;
     connection.note_written(out.total());
+    *spare = out.into_bytes();
+    let finished = Instant::now();
     if relayed.is_ok() && upload.is_done() && response.keep_alive() && connection.buffer.is_empty()
     {
         worker.give_buffer(std::mem::take(&mut connection.buffer));
         worker
             .pool
             .borrow_mut()
-            .put(connection, response.keep_alive_timeout(), Instant::now());
+            .put(connection, response.keep_alive_timeout(), finished);
     }
     let after = match relayed {
         Ok(()) if keep => After::KeepAlive,
@@ -372,6 +387,7 @@ async fn respond<'s>(
         status,
         after,
         route: Some(route),
+        finished: Some(finished),
     }
 }
 

@@ -14,8 +14,8 @@ pub(crate) async fn admit_caller(call: &mut Call<'_>) -> Result<(), Refusal> {
     };
     let tenant = &identity.tenant.limit;
     let outcome = match &identity.key.limit {
-        None => take(&[tenant]).await,
-        Some(key) => take(&[tenant, key]).await,
+        None => take(&[tenant], call.ticks).await,
+        Some(key) => take(&[tenant, key], call.ticks).await,
     };
     note(call, outcome)
 }
@@ -33,10 +33,10 @@ pub(crate) async fn admit_route(
         &worker.shared.limiter,
         call.identity.map(|identity| identity.tenant.id),
     );
-    let outcome = take(&[&limit]).await;
+    let outcome = take(&[&limit], call.ticks).await;
     let result = note(call, outcome);
     if let (Err(_), Some(identity)) = (&result, call.identity) {
-        let now = bastide_limit::clock::now();
+        let now = call.ticks;
         identity.tenant.limit.refund(now);
         if let Some(key) = &identity.key.limit {
             key.refund(now);
@@ -45,8 +45,7 @@ pub(crate) async fn admit_route(
     result
 }
 
-async fn take(limits: &[&Limit]) -> Outcome {
-    let now = bastide_limit::clock::now();
+async fn take(limits: &[&Limit], now: u64) -> Outcome {
     let outcome = match bastide_limit::try_acquire_all(limits, now) {
         Some(Outcome::Pending) => bastide_limit::acquire_all(limits, now).await,
         decided => decided,

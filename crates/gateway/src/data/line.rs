@@ -5,6 +5,7 @@
 //! respond -> count.
 
 use bastide_http1::{BodyDecoder, Method, RequestBody, RequestHead, Step, Upgrade};
+use bastide_limit::clock;
 use bastide_routing::{CanonicalPath, canonical, canonical_host};
 use tokio::time::Instant;
 
@@ -14,9 +15,7 @@ use super::connection::{After, Scratch};
 use super::phase::Phase;
 use super::refusal::Refusal;
 use super::worker::Worker;
-use super::{
-    Clock, WRITE_TIMEOUT, forward, identity, limits, own, request_head, response_head, routes,
-};
+use super::{WRITE_TIMEOUT, forward, identity, limits, own, request_head, response_head, routes};
 use crate::front::Front;
 use crate::snapshot::{RouteEntry, Snapshot};
 
@@ -25,6 +24,8 @@ pub(crate) struct Served<'s> {
     pub(crate) status: u16,
     pub(crate) after: After,
     pub(crate) route: Option<&'s RouteEntry>,
+    /// When the response was out, if somebody looked at the clock then.
+    pub(crate) finished: Option<Instant>,
 }
 
 /// A refusal, and the route that it concerns once that is known.
@@ -63,10 +64,12 @@ pub(crate) async fn serve(
                 status: refusal.status(),
                 after,
                 route,
+                finished: None,
             }
         }
     };
     worker.metrics.count(&call, &served);
+    client.last = served.finished;
     served.after
 }
 
@@ -132,6 +135,7 @@ fn new_call<'a>(
     head: &'a RequestHead,
     target: CanonicalPath<'a>,
 ) -> Call<'a> {
+    let ticks = clock::now();
     Call {
         head,
         target,
@@ -140,7 +144,8 @@ fn new_call<'a>(
         peer_is_trusted: worker.shared.trusted.contains(client.peer.ip()),
         secure: client.secure,
         arrived: Instant::now(),
-        unix_now: Clock::unix_seconds(),
+        ticks,
+        unix_now: worker.shared.clock.unix_seconds(ticks),
         request_id: RequestId::of(head, || worker.random()),
         identity: None,
         rate: None,
@@ -180,6 +185,7 @@ pub(crate) async fn refuse_unread(
             status: refusal.status(),
             after: After::Close,
             route: None,
+            finished: None,
         },
     );
     finish(client, false).await

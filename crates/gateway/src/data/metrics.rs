@@ -8,6 +8,7 @@ use bastide_http1::Method;
 use bastide_telemetry::metrics::{
     Family, LocalCounter, LocalGauge, LocalHistogram, Registry, Shard,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::call::Call;
@@ -99,6 +100,7 @@ impl WorkerMetrics {
 
     /// Counts one finished request.
     pub(crate) fn count(&self, call: &Call<'_>, served: &Served<'_>) {
+        let finished = served.finished.unwrap_or_else(Instant::now);
         let tenant = call
             .identity
             .map_or(Uuid::nil(), |identity| identity.tenant.id);
@@ -125,7 +127,7 @@ impl WorkerMetrics {
             .borrow_mut()
             .entry((tenant, route))
             .or_insert_with(|| self.durations.series(&[&label(tenant), &label(route)]))
-            .observe_time(call.arrived.elapsed());
+            .observe_time(finished - call.arrived);
         if served.status == 429 {
             self.refusals.series(&[&label(tenant)]).add(1);
         }

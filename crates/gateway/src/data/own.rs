@@ -67,6 +67,7 @@ pub(crate) async fn serve<'s>(
         status: own.status,
         after: finish(client, keep).await,
         route: None,
+        finished: None,
     })
 }
 

@@ -70,7 +70,7 @@ async fn follow(files: TlsFiles, current: Arc<Current>) {
             }
             // Between the writing of the two files they may not fit; the next look sees them whole.
             Err(error) => {
-                tracing::warn!(%error, "the changed TLS certificate is not used; the old one stays")
+                tracing::warn!(%error, "the changed TLS certificate is not used; the old one stays");
             }
         }
     }

@@ -113,6 +113,7 @@ impl Worker {
     }
 
     fn sweep(&self) {
+        self.shared.clock.refresh();
         self.pool.borrow_mut().sweep(Instant::now());
         self.snapshot();
         self.metrics

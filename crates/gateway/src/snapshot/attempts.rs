@@ -7,7 +7,6 @@ use bastide_resilience::backoff::Backoff;
 use bastide_resilience::breaker::{self, Availability, Permit};
 use bastide_resilience::budget::{Active, Budget, Retry};
 use smallvec::SmallVec;
-use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::route::RouteEntry;
@@ -38,14 +37,15 @@ pub(crate) struct Attempts<'r> {
 pub(crate) struct Picked<'r> {
     pub(crate) endpoint: &'r Endpoint,
     permit: Option<Permit>,
-    started: Instant,
+    /// On the limiter's clock.
+    started: u64,
 }
 
 impl<'r> Attempts<'r> {
-    pub(crate) fn new(route: &'r RouteEntry) -> Self {
+    pub(crate) fn new(route: &'r RouteEntry, now: u64) -> Self {
         let budget = route.retry.is_some().then_some(&*route.budget);
         if let Some(budget) = budget {
-            budget.deposit(clock::now());
+            budget.deposit(now);
         }
         Self {
             route,
@@ -58,9 +58,8 @@ impl<'r> Attempts<'r> {
 
     /// The endpoint for the next attempt: one that was not tried yet, if there is one. Unhealthy endpoints and those whose
     /// breaker is open are passed over.
-    pub(crate) fn pick(&mut self, random: u64) -> Result<Picked<'r>, Refusal> {
+    pub(crate) fn pick(&mut self, random: u64, now: u64) -> Result<Picked<'r>, Refusal> {
         let endpoints = &self.route.endpoints;
-        let now = clock::now();
         // Another request may take a half-open breaker's last probe between the look and the grip.
         let mut lost = SmallVec::<[usize; 4]>::new();
         loop {
@@ -96,7 +95,7 @@ impl<'r> Attempts<'r> {
             return Ok(Picked {
                 endpoint,
                 permit,
-                started: Instant::now(),
+                started: now,
             });
         }
     }
@@ -175,9 +174,11 @@ impl Picked<'_> {
         let now = clock::now();
         let state = &self.endpoint.state;
         let is_failure = matches!(outcome, Outcome::Failed | Outcome::Status(500..));
-        state
-            .load
-            .finish(Some(self.started.elapsed()), !is_failure, now);
+        state.load.finish(
+            Some(Duration::from_micros(now.saturating_sub(self.started))),
+            !is_failure,
+            now,
+        );
         if let (Some(breaker), Some(permit)) = (&state.breaker, self.permit.take()) {
             let outcome = match outcome {
                 Outcome::Status(100..=299) => breaker::Outcome::Success,

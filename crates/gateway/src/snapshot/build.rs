@@ -151,7 +151,7 @@ impl Compiler {
                     entries.push(entry);
                 }
                 Err(error) => {
-                    tracing::error!(route = %route.id, %error, "a stored route is not valid and is left out")
+                    tracing::error!(route = %route.id, %error, "a stored route is not valid and is left out");
                 }
             }
         }
