@@ -1,6 +1,6 @@
 //! The multi-tenant API gateway: tenants, keys, limits and routes in front of any HTTP service.
 //!
-//! Two halves that share nothing but an immutable [`snapshot`]: the data plane ([`data`]), which carries requests, and the
+//! Two halves that share nothing but an immutable snapshot: the data plane (`data`), which carries requests, and the
 //! control plane ([`control`], [`admin`], [`declare`]), which changes what they may do.
 //!
 //! # Invariants

@@ -1,4 +1,4 @@
-//! The data plane: what happens to every request. [`line`] shows the stations in order; each is a file here.
+//! The data plane: what happens to every request. [`mod@line`] shows the stations in order; each is a file here.
 
 pub(crate) mod body;
 pub(crate) mod buffer;

@@ -1,7 +1,7 @@
 //! What the gateway is told: tenants, their keys and routes, tiers and switches.
 //!
 //! These are plain values. [`crate::admin`] and the declarative file read them (with every problem collected),
-//! [`crate::repository`] keeps them, [`crate::snapshot`] compiles them into what the data plane uses. Their JSON is the
+//! [`crate::repository`] keeps them, `snapshot` compiles them into what the data plane uses. Their JSON is the
 //! contract of the Admin API: camelCase, absent fields mean their defaults.
 
 mod key;

@@ -2,7 +2,7 @@
 //! out.
 //!
 //! One set of readers serves creation, change and file, so that no way in accepts what another refuses. A change
-//! is a merge patch ([`merge`]) over the object's own JSON, read again as a whole.
+//! is a merge patch ([`merge()`]) over the object's own JSON, read again as a whole.
 //!
 //! Every reader refuses unknown keys, bounds every length, and goes on after a mistake. What a reader returns is
 //! a draft: its [`Stamp`] (id, times, version) is the caller's to set.
