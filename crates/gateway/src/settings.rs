@@ -7,6 +7,8 @@ use std::time::Duration;
 use bastide_config::env::{Effective, Env, Settings as Reader};
 use bastide_config::{Problems, Secret, parse};
 
+use bastide_telemetry::log::Filter;
+
 use crate::data::forwarded::TrustedPeers;
 
 /// How strict the gateway is about what it was not told.
@@ -100,6 +102,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// TLS on the public listener.
     pub tls: Option<TlsFiles>,
+    /// What is logged. Default `info`.
+    pub log: Filter,
     /// Default development.
     pub environment: Environment,
     /// Everything as it is in use, fit to be shown.
@@ -255,6 +259,13 @@ impl Settings {
                 None
             }
         };
+        let log = reader
+            .variable("LOG_LEVEL")
+            .or("info", parse::string(1..=4096))
+            .map(|level| Filter::parse(&level));
+        if let Some(Err(error)) = &log {
+            reader.reject("LOG_LEVEL", error.to_string(), "set it to e.g. info");
+        }
         let effective = reader.finish()?;
         let all_read = "every setting that was refused has made `finish` fail";
         let storage = storage.expect(all_read);
@@ -273,6 +284,7 @@ impl Settings {
             drain_delay: drain_delay.expect(all_read),
             drain_timeout: drain_timeout.expect(all_read),
             tls,
+            log: log.and_then(Result::ok).expect(all_read),
             environment: environment.expect(all_read),
             effective,
         })

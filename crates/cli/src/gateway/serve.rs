@@ -8,7 +8,7 @@ use bastide_config::env::Env;
 use bastide_gateway::Gateway;
 use bastide_gateway::settings::{Environment, Flags, Settings};
 use bastide_telemetry::lines::{self, Lines};
-use bastide_telemetry::log::{self, Filter, Redaction, Style};
+use bastide_telemetry::log::{self, Redaction, Style};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::say::{failed, refused, say};
@@ -24,11 +24,6 @@ pub(crate) fn serve(flags: &Flags, env: &Env) -> ExitCode {
         Ok(settings) => settings,
         Err(problems) => return refused(problems),
     };
-    let level = env.get("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
-    let filter = match Filter::parse(&level) {
-        Ok(filter) => filter,
-        Err(error) => return refused(format!("LOG_LEVEL: {error}")),
-    };
     let style = if settings.environment == Environment::Production {
         Style::Json
     } else {
@@ -40,7 +35,7 @@ pub(crate) fn serve(flags: &Flags, env: &Env) -> ExitCode {
         Ok(lines) => lines,
         Err(error) => return failed(format!("standard output cannot be written: {error}")),
     };
-    if let Err(error) = log::init(&filter, style, Redaction::standard(), lines.source()) {
+    if let Err(error) = log::init(&settings.log, style, Redaction::standard(), lines.source()) {
         return failed(error);
     }
     if rustls::crypto::aws_lc_rs::default_provider()

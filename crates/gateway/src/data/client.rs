@@ -104,7 +104,18 @@ impl Client {
                 timed = true;
                 self.deadline.set_after(Instant::now(), HEAD);
             }
-            match poll_fn(|cx| self.poll_fill(cx)).await {
+            let read = poll_fn(|cx| {
+                let polled = self.poll_fill(cx);
+                // Nothing of a request is here yet: the connection is idle, whatever it looked like before.
+                if polled.is_pending() && self.input.is_empty() {
+                    if worker.phase() == Phase::Closing {
+                        return Poll::Ready(Ok(0));
+                    }
+                    self.seat.wait(cx.waker());
+                }
+                polled
+            });
+            match read.await {
                 Ok(0) => return Next::Closed,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && !self.input.is_empty() => {

@@ -18,6 +18,8 @@ pub(crate) enum After {
     KeepAlive,
     /// It is closed in order: the answer arrives whatever the client still sends.
     Close,
+    /// It is reset: the client takes an orderly end for the end of the body, which it is not.
+    Reset,
     /// It is cut, so that the client sees that what it got is not whole; or there is nobody left.
     Cut,
 }
@@ -47,6 +49,10 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr) 
             After::KeepAlive => head.clear(),
             After::Close => {
                 client.linger().await;
+                break;
+            }
+            After::Reset => {
+                client.stream.reset();
                 break;
             }
             After::Cut => break,

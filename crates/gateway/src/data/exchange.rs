@@ -94,6 +94,11 @@ impl Upload {
         }
     }
 
+    /// What is left of the body on the client's connection.
+    pub(crate) fn into_rest(self) -> BodyDecoder {
+        self.decoder
+    }
+
     /// Whether the whole body went up.
     pub(crate) fn is_done(&self) -> bool {
         self.done
@@ -201,7 +206,9 @@ impl Attempt {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(client_failure(&error))),
                     Poll::Pending => {}
                 }
-            } else if upload.done && client_left(cx, client) {
+            }
+            // Also in the pass in which the upload ends, or nobody would be woken when the client goes.
+            if upload.done && client_left(cx, client) {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
             match self.poll_head(cx, response, method, limits) {

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::client::Client;
 use super::exchange::Upload;
+use super::last_good;
 use super::line::{Served, finish};
 use super::phase::Phase;
 use super::refusal::Refusal;
@@ -11,7 +12,7 @@ use super::worker::Worker;
 use crate::model::Fallback;
 use crate::snapshot::RouteEntry;
 
-/// Answers with the route's static response, and says in `Proxy-Status` what it stands in for.
+/// Answers with the last good response, where the route wants that and has one, or with its static response, and says in `Proxy-Status` what it stands in for.
 pub(crate) async fn respond<'s>(
     worker: &Worker,
     client: &mut Client,
@@ -22,6 +23,14 @@ pub(crate) async fn respond<'s>(
     upload: &Upload,
 ) -> Served<'s> {
     let keep = call.head.keep_alive() && worker.phase() == Phase::Running && upload.is_drained();
+    if last_good::write(&mut client.out.bytes, call, route, instead_of, keep) {
+        return Served {
+            status: 200,
+            after: finish(client, keep).await,
+            route: Some(route),
+            finished: None,
+        };
+    }
     let own = Own {
         status: fallback.status_code,
         content_type: Some(&fallback.content_type),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bastide_http1::{Known, Method, ResponseBody, ResponseHead};
+use bastide_http1::{BodyDecoder, Known, Method, ResponseBody, ResponseHead};
 use bastide_limit::clock;
 use bastide_routing::{RewriteScratch, forward_path};
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use super::refusal::Refusal;
 use super::response_head::{self, Framing};
 use super::routes::Chosen;
 use super::worker::Worker;
-use super::{phase::Phase, request_head, tunnel};
+use super::{last_good, phase::Phase, request_head, tunnel};
 use crate::snapshot::{Attempts, Outcome, Picked, RouteEntry};
 use crate::upstream::connect::connect;
 use crate::upstream::pool::Connection;
@@ -42,7 +42,7 @@ pub(crate) async fn forward<'s>(
     call: &Call<'s>,
     chosen: Chosen<'s>,
     scratch: &mut Scratch,
-) -> Result<Served<'s>, Refusal> {
+) -> Result<Served<'s>, (Refusal, BodyDecoder)> {
     let route = chosen.route;
     let Scratch {
         response,
@@ -82,9 +82,10 @@ pub(crate) async fn forward<'s>(
         );
         let path = match &route.rewrite {
             None => path,
-            Some(rule) => rule
-                .apply(path, rewrite)
-                .map_err(|_| Refusal::RewriteFailed)?,
+            Some(rule) => match rule.apply(path, rewrite) {
+                Ok(path) => path,
+                Err(_) => break Refusal::RewriteFailed,
+            },
         };
         let request = Request {
             call,
@@ -107,6 +108,11 @@ pub(crate) async fn forward<'s>(
         {
             Ok(mut attempt) => {
                 let status = response.status();
+                if status == 101 && !tunnel::is_agreed(call, response) {
+                    tracing::warn!(route = %route.spec.id, upstream = %picked.endpoint.url, "an upstream switched protocols without being asked");
+                    picked.finish(Outcome::Failed);
+                    break Refusal::UpstreamMalformed;
+                }
                 let may_retry = may_repeat(call, &upload);
                 if may_retry
                     && let Some(delay) =
@@ -119,7 +125,7 @@ pub(crate) async fn forward<'s>(
                     continue;
                 }
                 if !attempts.is_last_word(status) || route.fallback.is_none() {
-                    let served = respond(
+                    let responded = respond(
                         worker,
                         client,
                         call,
@@ -132,7 +138,10 @@ pub(crate) async fn forward<'s>(
                         upstream_out,
                     )
                     .await;
-                    return Ok(served);
+                    match responded {
+                        Ok(served) => return Ok(served),
+                        Err(refusal) => break refusal,
+                    }
                 }
                 // The retries are exhausted and the route has something better to say.
                 picked.finish(Outcome::Status(status));
@@ -190,7 +199,7 @@ pub(crate) async fn forward<'s>(
         )
         .await);
     }
-    Err(refusal)
+    Err((refusal, upload.into_rest()))
 }
 
 /// What every attempt at one request has in common.
@@ -319,18 +328,26 @@ async fn respond<'s>(
     response: &ResponseHead,
     times: &Times,
     spare: &mut Vec<u8>,
-) -> Served<'s> {
+) -> Result<Served<'s>, Refusal> {
     let status = response.status();
     if status == 101 {
         picked.finish(Outcome::Status(status));
         let after = tunnel::run(worker, client, call, route, attempt, response).await;
-        return Served {
+        return Ok(Served {
             status,
             after,
             route: Some(route),
             finished: None,
-        };
+        });
     }
+    // A failure is known by its head, and the next request should know it too; a success only when it is whole.
+    let mut picked = Some(picked);
+    if status >= 500
+        && let Some(picked) = picked.take()
+    {
+        picked.finish(Outcome::Status(status));
+    }
+    let written_before = client.out.total();
     let body = response.body();
     let framing = Framing::towards(call.head.version(), body);
     // A request whose body is still coming when the answer is there cannot be followed by another one.
@@ -345,6 +362,7 @@ async fn respond<'s>(
         times.idle
     };
     let times = Times { idle, ..*times };
+    let mut record = last_good::Recording::begin(call, route, response);
     let relayed = attempt
         .relay(
             client,
@@ -353,14 +371,35 @@ async fn respond<'s>(
             framing,
             &worker.shared.limits,
             &times,
-            |_| (),
+            |data| {
+                if let Some(record) = &mut record {
+                    record.add(data);
+                }
+            },
         )
         .await;
     let outcome = match relayed {
         Err(RelayError::Upstream) => Outcome::Failed,
         _ => Outcome::Status(status),
     };
-    picked.finish(outcome);
+    if let Some(picked) = picked {
+        picked.finish(outcome);
+    }
+    if relayed == Err(RelayError::Upstream) {
+        if client.out.total() == written_before {
+            // Nothing of it has gone out: the client gets a proper answer instead of none.
+            client.out.clear();
+            return Err(Refusal::UpstreamClosed);
+        }
+        // What came is worth more than nothing; that it is not all shows by the end of the connection.
+        client
+            .deadline
+            .set_after(Instant::now(), super::WRITE_TIMEOUT);
+        client.flush().await.ok();
+    }
+    if let (Ok(()), Some(record)) = (relayed, record) {
+        record.finish(route);
+    }
     keep &= upload.is_drained();
     let Attempt {
         mut connection,
@@ -381,14 +420,16 @@ async fn respond<'s>(
     let after = match relayed {
         Ok(()) if keep => After::KeepAlive,
         Ok(()) => After::Close,
+        // A body that ends with the connection looks whole after an orderly end.
+        Err(_) if framing == Framing::UntilClose => After::Reset,
         Err(_) => After::Cut,
     };
-    Served {
+    Ok(Served {
         status,
         after,
         route: Some(route),
         finished: Some(finished),
-    }
+    })
 }
 
 /// Whether sending it again means the same as sending it once.

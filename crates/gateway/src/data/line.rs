@@ -4,7 +4,7 @@
 //! limits -> route -> the route's limits -> endpoint, transform, forward, retry or fallback ([`super::forward`]) ->
 //! respond -> count.
 
-use bastide_http1::{BodyDecoder, Method, RequestBody, RequestHead, Step, Upgrade};
+use bastide_http1::{BodyDecoder, Method, RequestHead, Step, Upgrade};
 use bastide_limit::clock;
 use bastide_routing::{CanonicalPath, canonical, canonical_host};
 use tokio::time::Instant;
@@ -28,8 +28,24 @@ pub(crate) struct Served<'s> {
     pub(crate) finished: Option<Instant>,
 }
 
-/// A refusal, and the route that it concerns once that is known.
-type Refused<'s> = (Refusal, Option<&'s RouteEntry>);
+/// A refusal on its way to the client.
+struct Refused<'s> {
+    refusal: Refusal,
+    /// What it concerns, once that is known.
+    route: Option<&'s RouteEntry>,
+    /// How far the request's body was read, if it was begun.
+    body: Option<BodyDecoder>,
+}
+
+impl From<Refusal> for Refused<'_> {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            route: None,
+            body: None,
+        }
+    }
+}
 
 /// Takes one request through all stations.
 pub(crate) async fn serve(
@@ -45,21 +61,18 @@ pub(crate) async fn serve(
         forwarding,
     } = scratch;
     let mut call = new_call(worker, client, head, CanonicalPath::ROOT);
-    let framed = match canonical(head.path_and_query(), target) {
-        Ok(target) => {
-            call.target = target;
-            canonical_host(head.host().unwrap_or_default(), host).map(|host| call.host = host)
-        }
-        Err(error) => Err(error),
-    };
-    let result = match framed {
+    let result = match read_target(&mut call, target, host) {
         Ok(()) => pass(worker, &snapshot, client, &mut call, forwarding).await,
-        Err(error) => Err((Refusal::AmbiguousTarget(error), None)),
+        Err(refusal) => Err(refusal.into()),
     };
     let served = match result {
         Ok(served) => served,
-        Err((refusal, route)) => {
-            let after = refuse(worker, client, &call, &refusal).await;
+        Err(Refused {
+            refusal,
+            route,
+            body,
+        }) => {
+            let after = refuse(worker, client, &call, &refusal, body).await;
             Served {
                 status: refusal.status(),
                 after,
@@ -73,6 +86,23 @@ pub(crate) async fn serve(
     served.after
 }
 
+/// Brings path and host into the form in which everybody behind here sees them.
+fn read_target<'a>(
+    call: &mut Call<'a>,
+    target: &'a mut String,
+    host: &'a mut String,
+) -> Result<(), Refusal> {
+    // Their targets need not be paths at all.
+    if matches!(call.head.method_kind(), Method::Connect | Method::Trace) {
+        return Err(Refusal::MethodNotProxied);
+    }
+    call.target =
+        canonical(call.head.path_and_query(), target).map_err(Refusal::AmbiguousTarget)?;
+    let named = call.head.host().unwrap_or_default();
+    call.host = canonical_host(named, host).map_err(Refusal::AmbiguousTarget)?;
+    Ok(())
+}
+
 async fn pass<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
@@ -80,18 +110,16 @@ async fn pass<'s>(
     call: &mut Call<'s>,
     scratch: &mut forward::Scratch,
 ) -> Result<Served<'s>, Refused<'s>> {
-    let early = |refusal| (refusal, None);
-    if matches!(call.head.method_kind(), Method::Connect | Method::Trace) {
-        return Err(early(Refusal::MethodNotProxied));
-    }
     if call.head.upgrade() == Upgrade::Other {
-        return Err(early(Refusal::UpgradeNotProxied));
+        return Err(Refusal::UpgradeNotProxied.into());
     }
     if request_head::is_looping(call.head) {
-        return Err(early(Refusal::Loop));
+        return Err(Refusal::Loop.into());
     }
     if Front::serves(call.target.path(), worker.shared.one_listener) {
-        return own::serve(worker, client, call).await.map_err(early);
+        return own::serve(worker, client, call)
+            .await
+            .map_err(Refused::from);
     }
     let shared = &worker.shared;
     let switches = shared
@@ -102,22 +130,24 @@ async fn pass<'s>(
         page: shared.maintenance_page.clone(),
     };
     if switches.as_ref().is_some_and(|switches| switches.platform) {
-        return Err(early(maintenance()));
+        return Err(maintenance().into());
     }
-    let open = identity::check(worker, snapshot, call)
-        .await
-        .map_err(early)?;
+    let open = identity::check(worker, snapshot, call).await?;
     if let (Some(switches), Some(identity)) = (&switches, &call.identity)
         && switches.tenants.contains(&identity.tenant.id)
     {
-        return Err(early(maintenance()));
+        return Err(maintenance().into());
     }
-    limits::admit_caller(call).await.map_err(early)?;
+    limits::admit_caller(call).await?;
     let chosen = match open {
         Some(chosen) => chosen,
-        None => routes::find(worker, snapshot, call).map_err(early)?,
+        None => routes::find(worker, snapshot, call)?,
     };
-    let late = |refusal| (refusal, Some(chosen.route));
+    let late = |refusal| Refused {
+        refusal,
+        route: Some(chosen.route),
+        body: None,
+    };
     if switches.is_some_and(|switches| switches.routes.contains(&chosen.route.id)) {
         return Err(late(maintenance()));
     }
@@ -126,7 +156,10 @@ async fn pass<'s>(
         .map_err(late)?;
     forward::forward(worker, client, call, chosen, scratch)
         .await
-        .map_err(late)
+        .map_err(|(refusal, body)| Refused {
+            body: Some(body),
+            ..late(refusal)
+        })
 }
 
 fn new_call<'a>(
@@ -153,11 +186,18 @@ fn new_call<'a>(
 }
 
 /// Answers a request that was refused.
-async fn refuse(worker: &Worker, client: &mut Client, call: &Call<'_>, refusal: &Refusal) -> After {
+async fn refuse(
+    worker: &Worker,
+    client: &mut Client,
+    call: &Call<'_>,
+    refusal: &Refusal,
+    body: Option<BodyDecoder>,
+) -> After {
+    let body = body.unwrap_or_else(|| BodyDecoder::new(call.head.body(), &worker.shared.limits));
     let keep = !refusal.must_close()
         && call.head.keep_alive()
         && worker.phase() == Phase::Running
-        && (call.head.body() == RequestBody::None || discard_body(worker, client, call.head));
+        && discard_body(client, body);
     let date = worker.shared.clock.date();
     response_head::write_refusal(&mut client.out.bytes, call, refusal, date.as_bytes(), keep);
     finish(client, keep).await
@@ -191,11 +231,11 @@ pub(crate) async fn refuse_unread(
     finish(client, false).await
 }
 
-/// Throws away the body of a refused request if all of it is in the buffer already; to wait for more is not worth it.
-fn discard_body(worker: &Worker, client: &mut Client, head: &RequestHead) -> bool {
-    let mut decoder = BodyDecoder::new(head.body(), &worker.shared.limits);
+/// Throws away what is left of a refused request's body if all of it is in the buffer already; to wait for more is not
+/// worth it.
+fn discard_body(client: &mut Client, mut rest: BodyDecoder) -> bool {
     loop {
-        match decoder.decode(client.input.data()) {
+        match rest.decode(client.input.data()) {
             Ok(Step::Data { consumed, .. }) => client.input.consume(consumed),
             Ok(Step::Done { consumed }) => {
                 client.input.consume(consumed);

@@ -13,6 +13,7 @@ mod forward;
 pub(crate) mod forwarded;
 mod identity;
 mod idle;
+mod last_good;
 mod limits;
 mod line;
 pub(crate) mod listen;

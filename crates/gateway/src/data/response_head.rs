@@ -7,6 +7,7 @@ use super::rate_headers::RateHeaders;
 use super::refusal::{Refusal, retry_after_seconds};
 use super::request_head::PSEUDONYM;
 use crate::snapshot::RouteEntry;
+use crate::snapshot::last_good::Response;
 
 /// How the body of a response is framed towards the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +137,32 @@ pub(crate) struct Own<'a> {
     /// The error type of RFC 9209; `None` where nothing is wrong.
     pub(crate) proxy_error: Option<&'a str>,
     pub(crate) fields: &'a [(&'a str, &'a str)],
+}
+
+/// Writes an earlier response in place of one that cannot be had, with its age (RFC 9111 section 5.1) and what it stands in
+/// for.
+pub(crate) fn write_kept(
+    out: &mut Vec<u8>,
+    call: &Call<'_>,
+    kept: &Response,
+    instead_of: &Refusal,
+    keep_alive: bool,
+) {
+    http1::write_status_line(out, 200, b"OK").expect("a constant status line is valid");
+    out.extend_from_slice(&kept.fields);
+    http1::write_length(out, kept.body.len() as u64);
+    let age = kept.since.elapsed().as_secs();
+    out.extend_from_slice(
+        format!(
+            "Age: {age}\r\nProxy-Status: {PSEUDONYM}; error={}\r\nX-Fallback: {}\r\n",
+            instead_of.proxy_status(),
+            instead_of.code()
+        )
+        .as_bytes(),
+    );
+    write_common(out, call, keep_alive);
+    http1::end_head(out);
+    out.extend_from_slice(&kept.body);
 }
 
 /// Writes the answer to a refused request.

@@ -99,6 +99,14 @@ impl Stream {
         }
     }
 
+    /// Makes the coming close a reset. TLS ends without its closing alert, which says the same.
+    pub(crate) fn reset(&self) {
+        if let Self::Tcp(stream) = self {
+            // A socket that cannot be told closes in order, which is all that is left.
+            stream.set_zero_linger().ok();
+        }
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::TlsServer(_) | Self::TlsClient(_))
     }

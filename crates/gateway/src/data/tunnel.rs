@@ -15,6 +15,12 @@ use crate::snapshot::RouteEntry;
 /// Per direction.
 const BUFFER: usize = 8 * 1024;
 
+/// Whether the upstream switches to what the client asked for. Anything else that follows on that connection means
+/// nothing.
+pub(crate) fn is_agreed(call: &Call<'_>, response: &ResponseHead) -> bool {
+    call.head.upgrade() == Upgrade::WebSocket && response.upgrade() == Upgrade::WebSocket
+}
+
 /// Tells the client that the protocol is switched and relays until both sides are done.
 pub(crate) async fn run(
     worker: &Worker,
@@ -24,11 +30,6 @@ pub(crate) async fn run(
     attempt: Attempt,
     response: &ResponseHead,
 ) -> After {
-    if call.head.upgrade() != Upgrade::WebSocket || response.upgrade() != Upgrade::WebSocket {
-        // A switch that nobody asked for: what follows on that connection means nothing.
-        tracing::warn!(route = %route.spec.id, "an upstream switched protocols without being asked");
-        return After::Cut;
-    }
     response_head::write_switch(&mut client.out.bytes, call, route, response);
     client.deadline.set_after(Instant::now(), WRITE_TIMEOUT);
     if client.flush().await.is_err() {

@@ -8,6 +8,7 @@ mod attempts;
 mod build;
 mod endpoint;
 mod headers;
+pub(crate) mod last_good;
 mod route;
 mod route_limit;
 

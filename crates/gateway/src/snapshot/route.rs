@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::build::policy;
 use super::endpoint::{Endpoint, EndpointState};
 use super::headers::HeaderPlan;
+use super::last_good::LastGood;
 use super::route_limit::RouteLimit;
 use crate::model::{CircuitBreaker, Fallback, HealthCheck, LoadBalancing, Retry, Route, Timeouts};
 use crate::upstream::advice::NewsSender;
@@ -35,6 +36,8 @@ pub(crate) struct RouteEntry {
     pub(crate) retry: Option<Retry>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) fallback: Option<Fallback>,
+    /// Where the fallback may be an earlier response.
+    pub(crate) last_good: Option<Arc<LastGood>>,
     pub(crate) health_check: Option<HealthCheck>,
     pub(crate) limits: Option<RouteLimit>,
 }
@@ -82,6 +85,7 @@ impl RouteEntry {
             .iter()
             .map(|upstream| upstream.weight)
             .collect();
+        let fallback = resilience.fallback.filter(|fallback| fallback.enabled);
         Ok(Self {
             id: route.id,
             balancer: Balancer::new(strategy(route.load_balancing), &weights),
@@ -97,7 +101,15 @@ impl RouteEntry {
             retry: resilience
                 .retry
                 .filter(|retry| retry.enabled && retry.max_retries > 0),
-            fallback: resilience.fallback.filter(|fallback| fallback.enabled),
+            last_good: fallback
+                .as_ref()
+                .is_some_and(|fallback| fallback.cached)
+                .then(|| {
+                    before
+                        .and_then(|before| before.last_good.clone())
+                        .unwrap_or_default()
+                }),
+            fallback,
             budget: before.map_or_else(Arc::default, |before| Arc::clone(&before.budget)),
             health_check,
             limits: route
