@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// on thin lines; one byte a minute is no honest upload.
 const MIN_RATE: u64 = 256;
 
+/// Bytes that are read ahead while a request is being answered.
+const MAX_PIPELINED: usize = 64 * 1024;
+
 /// Interim responses (1xx) that an upstream may send before the final one.
 const MAX_INTERIM: u32 = 16;
 
@@ -393,15 +396,17 @@ impl Progress {
     }
 }
 
-/// Whether the client closed its connection while it waits. What it sends meanwhile (a pipelined request) stays in the
-/// buffer.
+/// Whether the client closed its connection while it waits. What it sends meanwhile (pipelined requests) stays in the
+/// buffer; when there is too much of that, nobody looks any further until its turn comes.
 fn client_left(cx: &mut Context<'_>, client: &mut Client) -> bool {
-    // Once something was pipelined, the next read tells.
-    client.input.is_empty()
-        && matches!(
-            client.stream.poll_fill(cx, &mut client.input),
-            Poll::Ready(Ok(0) | Err(_))
-        )
+    while client.input.data().len() < MAX_PIPELINED {
+        match client.stream.poll_fill(cx, &mut client.input) {
+            Poll::Ready(Ok(0) | Err(_)) => return true,
+            Poll::Ready(Ok(_)) => {}
+            Poll::Pending => return false,
+        }
+    }
+    false
 }
 
 fn client_failure(error: &PumpError) -> Failure {
