@@ -79,6 +79,12 @@ pub enum StartError {
 /// How long a start waits for its database before it serves the last good state from disk.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a first start waits, which has nothing else to serve: a database that boots beside it takes a while.
+const FIRST_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two tries.
+const RETRY: Duration = Duration::from_millis(250);
+
 /// The setting that holds the pepper which was made here.
 const PEPPER: &str = "key_pepper";
 /// The setting that tells whether a given pepper is the right one.
@@ -207,8 +213,13 @@ pub async fn open_migrated(storage: &StorageSettings) -> Result<Repository, Star
 /// Reads the configuration from the database, or, while that is down, from the last good state on disk.
 pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
     let repository = open(&settings.storage())?;
-    let from_database = tokio::time::timeout(PATIENCE, read(settings, &repository)).await;
-    let unavailable = match from_database {
+    let snapshot = settings.data_dir.join("snapshot.json");
+    let patience = if snapshot.exists() {
+        PATIENCE
+    } else {
+        FIRST_PATIENCE
+    };
+    let unavailable = match tokio::time::timeout(patience, persist(settings, &repository)).await {
         Ok(Ok((state, pepper))) => {
             return Ok(Loaded {
                 repository,
@@ -217,11 +228,10 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
                 is_from_disk: false,
             });
         }
-        Ok(Err(ReadError::Fatal(error))) => return Err(error),
-        Ok(Err(ReadError::Unavailable(error))) => error,
-        Err(_) => "it did not answer in time".to_owned(),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => format!("nothing came from it within {} s", patience.as_secs()),
     };
-    match Control::saved(&settings.data_dir.join("snapshot.json"))? {
+    match Control::saved(&snapshot)? {
         Some(saved) => {
             tracing::warn!(
                 error = unavailable,
@@ -239,6 +249,26 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
             "the database is unavailable ({unavailable}), and there is no earlier configuration in the data directory; \
              check DATABASE_URL and that the database runs"
         ))),
+    }
+}
+
+/// Reads the configuration as soon as the database lets us.
+async fn persist(
+    settings: &Settings,
+    repository: &Repository,
+) -> Result<(State, String), StartError> {
+    let mut said = false;
+    loop {
+        match read(settings, repository).await {
+            Ok(read) => return Ok(read),
+            Err(ReadError::Fatal(error)) => return Err(error),
+            Err(ReadError::Unavailable(error)) => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(error, "the database is unavailable; trying again");
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
     }
 }
 
