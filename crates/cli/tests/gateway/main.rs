@@ -1,0 +1,33 @@
+//! The gateway as its users meet it: the real program, real sockets, real servers, nothing mocked but the upstreams.
+//!
+//! Each file has one subject. Its tests are named by the row of the specification that they show, and those whose outcome
+//! could depend on the stores run twice: `embedded` (SQLite and this process's memory) and `servers` (Postgres and Redis).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "`json!` makes values, and a test reads better without `&`"
+)]
+
+mod admin;
+mod admin_refusals;
+mod balancing;
+mod breaker;
+mod declarative;
+mod drain;
+mod fallback;
+mod framing;
+mod harness;
+mod health_checks;
+mod keys;
+mod limits;
+mod maintenance;
+mod probes;
+mod proxying;
+mod retries;
+mod routing;
+mod settings;
+mod stores;
+mod streaming;
+mod tenants;
+mod timeouts;
+mod transforms;

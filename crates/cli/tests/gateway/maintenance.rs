@@ -1,0 +1,141 @@
+//! G20: maintenance mode by the shared store.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::redis_client::ask;
+use crate::harness::wait::within;
+use crate::harness::*;
+
+/// Sets or deletes a key as an operator does.
+fn switch(gateway: &Gateway, key: &str, value: Option<&str>) {
+    let port = gateway.stores().redis().port();
+    match value {
+        Some(value) => assert_eq!(ask(port, &["SET", key, value]), "+OK"),
+        None => assert_eq!(ask(port, &["DEL", key]), ":1"),
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn g20_one_key_in_redis_switches_every_node_within_a_second() {
+    let first = Gateway::start(Backend::Servers);
+    let second = Gateway::start(first.options().another_node());
+    let upstream = Upstream::named("a");
+    let tenant = first.tenant_before(&upstream);
+    eventually("both nodes serve", || {
+        second.get("/", &tenant.key).status == 200
+    });
+    switch(&first, "platform:maintenance", Some("1"));
+    let nodes = [&first, &second];
+    within(SECOND, "both nodes are switched", || {
+        nodes
+            .iter()
+            .all(|node| node.get("/", &tenant.key).status == 503)
+    });
+    let before = upstream.count();
+    for node in nodes {
+        let page = node.get("/", &tenant.key).expect(503);
+        assert!(
+            page.header("content-type")
+                .unwrap()
+                .starts_with("text/html"),
+            "{page:?}"
+        );
+        assert!(page.number("retry-after") >= 1);
+        assert!(page.text().contains("<html"), "{page:?}");
+        assert!(page.header("x-request-id").is_some() && page.header("proxy-status").is_some());
+        // For everyone, known or not; but not for the operators.
+        node.call(&Request::get("/")).expect(503);
+        node.call(&Request::get("/health")).expect(200);
+        node.admin("GET", "/admin/tenants", Value::Null).expect(200);
+    }
+    assert_eq!(upstream.count(), before);
+    switch(&first, "platform:maintenance", None);
+    within(SECOND, "both nodes serve again", || {
+        nodes
+            .iter()
+            .all(|node| node.get("/", &tenant.key).status == 200)
+    });
+}
+
+#[test]
+fn g20_only_a_one_switches_it_on() {
+    let gateway = Gateway::start(Backend::Servers);
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant_before(&upstream);
+    switch(&gateway, "platform:maintenance", Some("1"));
+    eventually("it is on", || gateway.get("/", &tenant.key).status == 503);
+    switch(&gateway, "platform:maintenance", Some("0"));
+    within(SECOND, "it is off", || {
+        gateway.get("/", &tenant.key).status == 200
+    });
+}
+
+#[test]
+fn g20_the_operators_own_page_is_served() {
+    let options = Options::new(Backend::Servers);
+    let page = options.folder().join("page.html");
+    fs::write(&page, "<html>Wir sind gleich zurück</html>").unwrap();
+    let gateway = Gateway::start(options.arg("--maintenance-page", page.to_str().unwrap()));
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant_before(&upstream);
+    switch(&gateway, "platform:maintenance", Some("1"));
+    eventually("it is on", || gateway.get("/", &tenant.key).status == 503);
+    assert_eq!(
+        gateway.get("/", &tenant.key).text(),
+        "<html>Wir sind gleich zurück</html>"
+    );
+    let head = gateway
+        .call(&Request::new("HEAD", "/").key(&tenant.key))
+        .expect(503);
+    assert!(head.body.is_empty());
+}
+
+#[test]
+fn g20_a_tenant_or_a_route_can_be_switched_alone() {
+    let gateway = Gateway::start(Backend::Servers);
+    let upstream = Upstream::named("a");
+    let (a, b) = (gateway.tenant("a"), gateway.tenant("b"));
+    gateway.prefix_route(&a, "/", &[&upstream], Value::Null);
+    gateway.prefix_route(&b, "/on", &[&upstream], Value::Null);
+    let off = gateway.prefix_route(&b, "/off", &[&upstream], Value::Null);
+    switch(&gateway, "platform:maintenance:tenants", Some(&a.id));
+    within(SECOND, "the tenant is switched", || {
+        gateway.get("/", &a.key).status == 503
+    });
+    gateway.get("/on", &b.key).expect(200);
+    switch(&gateway, "platform:maintenance:tenants", None);
+    switch(&gateway, "platform:maintenance:routes", Some(&off));
+    within(SECOND, "the route is switched", || {
+        gateway.get("/off", &b.key).status == 503
+    });
+    within(SECOND, "the tenant is back", || {
+        gateway.get("/", &a.key).status == 200
+    });
+    gateway.get("/on", &b.key).expect(200);
+}
+
+/// Maintenance mode must not be what keeps a platform down.
+#[test]
+fn g20_without_the_store_it_is_off() {
+    let gateway = Gateway::start(Backend::Servers);
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant_before(&upstream);
+    switch(&gateway, "platform:maintenance", Some("1"));
+    eventually("it is on", || gateway.get("/", &tenant.key).status == 503);
+    gateway.stores().redis().kill();
+    eventually("it is off", || gateway.get("/", &tenant.key).status == 200);
+    gateway.stores().redis().restart().unwrap();
+    switch(&gateway, "platform:maintenance", Some("1"));
+    eventually("it is on again", || {
+        gateway.get("/", &tenant.key).status == 503
+    });
+    // A store that hangs is as good as gone.
+    gateway.stores().redis().pause();
+    eventually("it is off", || gateway.get("/", &tenant.key).status == 200);
+    gateway.stores().redis().resume();
+}

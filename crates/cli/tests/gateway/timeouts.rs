@@ -1,0 +1,255 @@
+//! G9: time.
+//!
+//! Of the original's own tests: handleProxy (504 timeout). Where the specification differs: beyond the response's head, whole
+//! exchanges and stalled bodies are limited too.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::upstream::Step;
+use crate::harness::*;
+
+fn timeout(timeouts: Value) -> Value {
+    json!({ "resilience": { "timeout": timeouts } })
+}
+
+fn slow(by: u64) -> Upstream {
+    Upstream::start(move |_| Answer::text("slow").after(Duration::from_millis(by)))
+}
+
+on_both! {
+    fn g9_an_upstream_that_does_not_answer_in_time_is_504(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::start(|_| Answer::hang());
+        let tenant = gateway.tenant("acme");
+        gateway.prefix_route(
+            &tenant,
+            "/",
+            &[&upstream],
+            timeout(json!({ "default": 150 })),
+        );
+        let started = Instant::now();
+        gateway
+            .get("/", &tenant.key)
+            .expect_problem(504, "upstream_timeout");
+        assert!(
+            started.elapsed() >= Duration::from_millis(150),
+            "{:?}",
+            started.elapsed()
+        );
+        assert_eq!(upstream.count(), 1);
+    }
+
+    /// byMethod over default over the upstream's own.
+    fn g9_the_most_specific_timeout_holds(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = slow(400);
+        let tenant = gateway.tenant("acme");
+        let url = upstream.url();
+        let route = |path: &str, own: Value, timeouts: Value| {
+            let mut target = json!({ "url": url });
+            if own.is_u64() {
+                target["timeout"] = own;
+            }
+            let mut route = json!({ "tenantId": tenant.id, "method": "*", "path": path, "upstreams": [target] });
+            if timeouts.is_object() {
+                route["resilience"] = json!({ "timeout": timeouts });
+            }
+            gateway.route(route);
+        };
+        route("/own", json!(100), Value::Null);
+        route("/default-over-own", json!(100), json!({ "default": 5_000 }));
+        route(
+            "/method",
+            Value::Null,
+            json!({ "default": 100, "byMethod": { "POST": 5_000 } }),
+        );
+        route("/none", Value::Null, Value::Null);
+        for (method, path, status) in [
+            ("GET", "/own", 504),
+            ("GET", "/default-over-own", 200),
+            ("GET", "/method", 504),
+            ("POST", "/method", 200),
+            ("GET", "/none", 200),
+        ] {
+            gateway
+                .call(&Request::new(method, path).key(&tenant.key))
+                .expect(status);
+        }
+    }
+
+    fn g9_a_route_has_a_total_time_if_it_wants_one(backend) {
+        let gateway = Gateway::start(backend);
+        // A head at once, and then a body that never ends but always goes on.
+        let drip = || {
+            let mut steps = vec![Step::Send(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(),
+            )];
+            for _ in 0..200 {
+                steps.extend([
+                    Step::Pause(Duration::from_millis(30)),
+                    Step::Send(b"1\r\nx\r\n".to_vec()),
+                ]);
+            }
+            Answer::script(steps)
+        };
+        let upstream = Upstream::start(move |_| drip());
+        let tenant = gateway.tenant("acme");
+        gateway.prefix_route(
+            &tenant,
+            "/",
+            &[&upstream],
+            timeout(json!({ "totalMs": 400 })),
+        );
+        let started = Instant::now();
+        let mut client = gateway.connect();
+        let cut = client
+            .try_call(&Request::get("/").key(&tenant.key))
+            .expect_err("the body does not end whole");
+        assert!(
+            !matches!(cut.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            "{cut}"
+        );
+        assert!(
+            (400..4_000).contains(&started.elapsed().as_millis()),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+
+    /// A body that stalls is cut off, and the client can tell that it is not whole.
+    fn g9_a_body_that_stalls_is_cut_off(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::start(|request| {
+            let head = match request.path() {
+                "/length" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+                _ => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            };
+            Answer::script([Step::Send(head.as_bytes().to_vec()), Step::Hold])
+        });
+        let tenant = gateway.tenant("acme");
+        gateway.prefix_route(
+            &tenant,
+            "/",
+            &[&upstream],
+            timeout(json!({ "idleMs": 300 })),
+        );
+        for path in ["/length", "/chunked"] {
+            let started = Instant::now();
+            let cut = gateway
+                .connect()
+                .try_call(&Request::get(path).key(&tenant.key))
+                .expect_err("the body does not end whole");
+            assert!(
+                !matches!(cut.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                "{path}: {cut}"
+            );
+            assert!(
+                started.elapsed() >= Duration::from_millis(300),
+                "{path}: {:?}",
+                started.elapsed()
+            );
+        }
+    }
+
+    /// Silence is measured between bytes: what goes on may take as long as it likes.
+    fn g9_a_body_that_goes_on_is_not_cut_off(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::start(|_| {
+            let mut steps = vec![Step::Send(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n".to_vec(),
+            )];
+            for _ in 0..12 {
+                steps.extend([
+                    Step::Pause(Duration::from_millis(100)),
+                    Step::Send(b"x".to_vec()),
+                ]);
+            }
+            Answer::script(steps)
+        });
+        let tenant = gateway.tenant("acme");
+        gateway.prefix_route(
+            &tenant,
+            "/",
+            &[&upstream],
+            timeout(json!({ "default": 500, "idleMs": 700 })),
+        );
+        assert_eq!(
+            gateway.get("/", &tenant.key).expect(200).text(),
+            "x".repeat(12)
+        );
+    }
+}
+
+/// Clients that send their head or body by drips hold nothing for long.
+#[test]
+fn g9_a_slow_drip_client_is_cut_off() {
+    let gateway = Gateway::start(Backend::Embedded);
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant_before(&upstream);
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nContent-Length: 1000\r\n\r\n",
+        tenant.key
+    );
+    let is_cut = |whole_head: bool| {
+        let mut client = gateway.connect();
+        client.set_patience(Duration::from_millis(500));
+        let begin = if whole_head {
+            head.clone()
+        } else {
+            head[..40].to_owned()
+        };
+        client.send(begin);
+        bastide_testkit::until(Duration::from_secs(40), || {
+            let is_sent = client.try_send(b"x").is_ok();
+            let answered = match client.read_some() {
+                Ok(_) => true,
+                Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            };
+            !is_sent || answered
+        })
+    };
+    std::thread::scope(|scope| {
+        let drips = [scope.spawn(|| is_cut(false)), scope.spawn(|| is_cut(true))];
+        for drip in drips {
+            assert!(drip.join().unwrap());
+        }
+    });
+    assert_eq!(gateway.get("/", &tenant.key).expect(200).text(), "a");
+}
+
+/// A body far larger than any buffer goes through both ways, and the gateway does not grow by it.
+#[test]
+fn g9_a_large_upload_streams_in_constant_memory() {
+    let gateway = Gateway::start(Backend::Embedded);
+    let upstream = Upstream::start(|request| Answer::text(&request.body.len().to_string()));
+    let tenant = gateway.tenant_before(&upstream);
+    gateway.get("/", &tenant.key).expect(200);
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<usize>()
+            .unwrap()
+    };
+    let before = resident();
+    let size = 128 << 20;
+    let mut client = gateway.connect();
+    client.send(format!(
+        "PUT / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nContent-Length: {size}\r\n\r\n",
+        tenant.key
+    ));
+    let block = vec![b'x'; 1 << 20];
+    for _ in 0..size >> 20 {
+        client.send(&block);
+    }
+    assert_eq!(client.read(false).expect(200).text(), size.to_string());
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 16 << 10, "the gateway grew by {grown} KiB");
+}
