@@ -46,6 +46,29 @@ impl<'a> Options<'a> {
             .flat_map(|package| ["-p", package])
             .collect()
     }
+
+    /// As [`Options::scope`] for documented examples, which only libraries have.
+    fn library_scope(&self) -> Vec<&'a str> {
+        if self.packages.is_empty() {
+            return vec!["--workspace"];
+        }
+        let libraries = self.packages.iter().filter(|package| has_library(package));
+        libraries.flat_map(|package| ["-p", package]).collect()
+    }
+
+    fn has_libraries(&self) -> bool {
+        self.packages.is_empty() || self.packages.iter().any(|package| has_library(package))
+    }
+}
+
+/// Whether a package of the workspace has a library; cargo calls it an error to ask one without for its examples.
+fn has_library(package: &str) -> bool {
+    let folder = package.strip_prefix("bastide-").unwrap_or(package);
+    root()
+        .join("crates")
+        .join(folder)
+        .join("src/lib.rs")
+        .exists()
 }
 
 /// Runs everything; whether all of it passed.
@@ -122,13 +145,16 @@ fn test(options: &Options<'_>, steps: &mut Steps) {
     };
     let mut documented = cargo("test");
     documented
-        .args(&scope)
+        .args(options.library_scope())
         .args(["--doc", "--no-fail-fast", "--"])
         .args(&options.filters);
-    for (name, command) in [
-        ("tests", &mut tests),
-        ("documented examples", &mut documented),
-    ] {
+    let mut commands = vec![("tests", &mut tests)];
+    if options.has_libraries() {
+        commands.push(("documented examples", &mut documented));
+    } else {
+        steps.skip("documented examples", "no package here has a library");
+    }
+    for (name, command) in commands {
         steps.run(name, || {
             let environment = environment
                 .as_ref()
