@@ -8,6 +8,12 @@
 //!
 //! Nothing here is ever taken back unsafely. A lost answer means permits that nobody spends; a refund is sent at most
 //! once; a report of what was admitted without a lease is repeated until it is known to have arrived.
+//!
+//! What one node holds ahead looks used to all others. So a limit too small to spare it is leased by the request, and
+//! what nobody wants any more goes back at once.
+
+mod alone;
+mod due;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -24,8 +30,16 @@ const STEP: f64 = 4.0;
 const MEMORY: f64 = 20_000.0;
 /// Bounds of how far ahead a lease looks, microseconds. In between it is one bucket.
 const HORIZON: (u64, u64) = (5_000, 250_000);
+/// One node holds at most one in so many of its share of a limit ahead of demand; of a smaller share, none.
+const AHEAD: u32 = 16;
 /// Permits not touched for this long go back although they still run, microseconds.
 const HOLD: u64 = 250_000;
+/// The same for limits too small to hold any ahead: time for the request that asked to take its own.
+const HOLD_SMALL: u64 = 10_000;
+/// For how long "used up" is taken for granted, microseconds. Another node may hand back before the time that Redis named.
+const RECHECK: u64 = 250_000;
+/// Longer than any window, and exact in a script's numbers, microseconds.
+const NEVER: u64 = 1 << 50;
 /// How many requests may wait on a limit that was full a moment ago; the rest of a flood is refused at once.
 const WAITERS_WHEN_FULL: u32 = 8;
 /// What a request refused by that rule is told, microseconds.
@@ -37,6 +51,8 @@ struct Slot {
     /// In which bucket of each window Redis counts them.
     buckets: [u64; 2],
     permits: u32,
+    /// How many of them have been spent.
+    spent: u32,
     /// Local time from which they are worthless.
     until: u64,
 }
@@ -71,6 +87,8 @@ pub(crate) struct Lease {
     /// From when to ask for more because the permits end soon.
     renew_at: u64,
     denied_until: u64,
+    /// When Redis last said that the limit is used up.
+    denied_at: u64,
     /// Redis said that the limit is used up, and will be asked again at `denied_until` if anybody cares.
     full: bool,
     built: u64,
@@ -78,7 +96,13 @@ pub(crate) struct Lease {
     built_at: u64,
     waiting: u32,
     spent: u32,
+    /// When a permit was last spent.
+    spent_at: u64,
     unmet: u32,
+    /// The limit is too small for permits to be held ahead of demand.
+    small: bool,
+    /// A permit was put back since the last message.
+    returned: bool,
     /// Demand per microsecond.
     rate: f64,
     generations: [u64; 2],
@@ -88,6 +112,13 @@ pub(crate) struct Lease {
     unleased: Option<Box<Tally>>,
     reporting: Option<Box<Tally>>,
     report_all: bool,
+    /// Redis has to be alarmed by what is unleased: some was admitted while it was away, or it had no permits to pay with.
+    away: bool,
+    /// How many of the unleased the message on its way asks permits for.
+    billed: u32,
+    /// How many permits the last message asked for.
+    wanted: u32,
+    failed_at: u64,
     /// For when the task has set a timer.
     timer: Option<u64>,
 }
@@ -101,13 +132,17 @@ impl Lease {
             low_water: None,
             renew_at: u64::MAX,
             denied_until: 0,
+            denied_at: 0,
             full: false,
             built: 0,
             replied: 0,
             built_at: 0,
             waiting: 0,
             spent: 0,
+            spent_at: 0,
             unmet: 0,
+            small: true,
+            returned: false,
             rate: 0.0,
             generations: [0; 2],
             knowledge: Knowledge::default(),
@@ -115,6 +150,10 @@ impl Lease {
             unleased: None,
             reporting: None,
             report_all: false,
+            away: false,
+            billed: 0,
+            wanted: 0,
+            failed_at: 0,
             timer: None,
         }
     }
@@ -125,19 +164,32 @@ impl Lease {
         for slot in &mut self.slots {
             if slot.permits > 0 && now < slot.until {
                 slot.permits -= 1;
+                slot.spent += 1;
                 self.spent += 1;
+                self.spent_at = now;
                 return true;
             }
         }
         false
     }
 
-    /// Puts one permit back that was spent at `then`: among those that end first, so it never lasts longer than it did.
-    pub(crate) fn take_back(&mut self, then: u64) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| then < slot.until) {
-            slot.permits += 1;
-            self.spent = self.spent.saturating_sub(1);
+    /// Takes the admission of time `then` back: forgets it where Redis does not know of it, or else puts its permit
+    /// back, among those that end first, so that it never lasts longer than it did. True if Redis is to hear of that soon.
+    pub(crate) fn take_back(&mut self, then: u64, now: u64) -> bool {
+        if let Some(unleased) = &mut self.unleased
+            && unleased.take_back(then)
+        {
+            return false;
         }
+        let origin = |slot: &&mut Slot| then < slot.until && slot.spent > 0;
+        let Some(slot) = self.slots.iter_mut().find(origin) else {
+            return false;
+        };
+        slot.permits += 1;
+        slot.spent -= 1;
+        self.spent = self.spent.saturating_sub(1);
+        self.returned = true;
+        self.small || self.timer.is_none_or(|set| set > now + HOLD)
     }
 
     /// Permits in hand.
@@ -159,9 +211,11 @@ impl Lease {
 
     /// What a request without a permit has to do.
     pub(crate) fn stance(&mut self, now: u64) -> Stance {
-        if now < self.denied_until {
+        let denied = self.denied_for(now);
+        // A denial that has aged is put to the test by one request; the others need not wait for that.
+        if denied > 0 && (self.asked || self.is_fresh(now)) {
             self.unmet = self.unmet.saturating_add(1);
-            Stance::Refuse(self.denied_until - now)
+            Stance::Refuse(denied)
         } else if self.full && self.waiting >= WAITERS_WHEN_FULL {
             self.unmet = self.unmet.saturating_add(1);
             Stance::Refuse(SOON)
@@ -196,6 +250,11 @@ impl Lease {
         self.denied_until.saturating_sub(now)
     }
 
+    /// Whether that word is so recent that it need not be checked.
+    pub(crate) fn is_fresh(&self, now: u64) -> bool {
+        now < self.denied_at + RECHECK
+    }
+
     pub(crate) fn knowledge(&self) -> &Knowledge {
         &self.knowledge
     }
@@ -212,13 +271,12 @@ impl Lease {
     pub(crate) fn request(
         &mut self,
         now: u64,
-        tally: &Tally,
+        tally: &mut Tally,
         windows: &[Window],
         nodes: Nodes,
         exact: bool,
     ) -> Request {
         let elapsed = now.saturating_sub(self.built_at).max(1_000) as f64;
-        let idle = self.spent == 0 && self.unmet == 0 && self.waiting == 0;
         let seen = f64::from(self.spent) + f64::from(self.unmet);
         if self.built > 0 {
             let weight = elapsed / (elapsed + MEMORY);
@@ -227,12 +285,23 @@ impl Lease {
         let horizon = self.geometries[0].bucket().clamp(HORIZON.0, HORIZON.1);
         // A burst of a few says little about the next bucket, so the step is bounded too.
         let hoped = (self.rate * horizon as f64 * HEADROOM).min(seen * STEP);
-        let ahead = if exact { 0 } else { hoped as u32 };
+        let most = windows
+            .iter()
+            .map(|window| window.limit() / AHEAD / nodes.count)
+            .min()
+            .unwrap_or(0);
+        self.small = most == 0;
+        let ahead = if exact { 0 } else { most.min(hoped as u32) };
 
+        let idle = if self.small {
+            self.returned || now >= self.idle_from()
+        } else {
+            now + HOLD / 2 >= self.idle_from()
+        };
+        let surplus = idle && self.waiting == 0;
         let mut refunds: SmallVec<[Slot; 3]> = SmallVec::new();
         for slot in &mut self.slots {
-            let unused = idle && elapsed >= HOLD as f64 / 2.0;
-            if slot.permits > 0 && (now >= slot.until || unused) {
+            if slot.permits > 0 && (now >= slot.until || surplus) {
                 refunds.push(*slot);
                 slot.permits = 0;
             }
@@ -244,15 +313,25 @@ impl Lease {
             .filter(|s| s.until > now + horizon / 2)
             .map(|slot| slot.permits)
             .sum();
-        let must = self.waiting.saturating_sub(self.live(now));
-        let want = (self.waiting + ahead).saturating_sub(lasting).max(must);
+        let room = self.room(now, tally, windows, nodes);
+        let waiting = self.waiting.saturating_sub(self.live(now));
+        self.billed = self.owed();
+        let (must, want) = if self.billed > 0 {
+            // Others may have debts too that Redis does not know of yet: this message stays within the share.
+            let must = self.billed + waiting.min(room);
+            (must, must)
+        } else {
+            let want = (self.waiting + ahead).saturating_sub(lasting);
+            (waiting, want.max(waiting))
+        };
 
         if self.report_all {
             self.unleased = None;
             self.reporting = Some(Box::new(tally.clone()));
-        } else if let Some(fresh) = self.unleased.take() {
-            self.reporting = Some(fresh);
+        } else if self.away {
+            self.reporting = self.unleased.take();
         }
+        self.away = false;
         let away = self.reporting.is_some();
         let reporting = self.reporting.as_deref_mut();
         let mut parts: SmallVec<[RequestWindow; 2]> =
@@ -281,14 +360,21 @@ impl Lease {
                 .collect();
         }
 
-        let room = self.room(now, tally, windows, nodes);
+        let room_after = if room > 0 {
+            0
+        } else {
+            self.share_frees(now, tally, windows, nodes)
+                .unwrap_or(NEVER)
+        };
         self.built += 1;
         self.built_at = now;
-        (self.spent, self.unmet) = (0, 0);
+        self.wanted = want;
+        (self.spent, self.unmet, self.returned) = (0, 0, false);
         Request {
             must,
             want,
-            room,
+            room: room.saturating_add(self.billed),
+            room_after,
             nodes: nodes.count,
             away,
             windows: parts,
@@ -300,9 +386,9 @@ impl Lease {
         &mut self,
         sent: u64,
         now: u64,
-        wanted: u32,
         tally: &Tally,
         windows: &[Window],
+        nodes: Nodes,
         reply: &Reply,
     ) {
         self.asked = false;
@@ -320,13 +406,15 @@ impl Lease {
         self.reporting = None;
         self.report_all = false;
         self.put(reply, sent + reply.valid, now);
-        self.full = reply.granted == 0 && wanted > 0;
+        self.settle(now);
+        self.full = reply.granted == 0 && reply.retry > 0;
+        self.denied_at = now;
         self.denied_until = if self.full { now + reply.retry } else { 0 };
 
         let live = self.live(now);
         self.knowledge.learn(
             now,
-            reply.granted < wanted,
+            reply.granted < self.wanted,
             live,
             tally,
             windows,
@@ -334,9 +422,11 @@ impl Lease {
         );
         match reply.status {
             Status::Ok => self.fall = None,
-            Status::Recovering | Status::Lost => self.fall_at(now, now, tally, windows),
+            Status::Recovering | Status::Lost => {
+                self.fall_at(now, now, tally, windows, nodes);
+            }
         }
-        let looks_ahead = live >= 2 && !self.full;
+        let looks_ahead = live >= 2 && !self.full && !self.small;
         let horizon = self.geometries[0].bucket().clamp(HORIZON.0, HORIZON.1);
         self.low_water = looks_ahead.then_some(live / 2);
         let ends = self
@@ -376,6 +466,7 @@ impl Lease {
             *slot = Slot {
                 buckets,
                 permits: reply.granted,
+                spent: 0,
                 until,
             };
         }
@@ -388,143 +479,17 @@ impl Lease {
         self.replied = self.built;
         self.renew_at = u64::MAX;
         self.low_water = None;
+        self.failed_at = now;
+        self.billed = 0;
         if let Some(mut sent) = self.reporting.take() {
             if let Some(since) = self.unleased.take() {
                 sent.inherit(&since, now);
             }
             self.unleased = Some(sent);
         }
-    }
-
-    /// What to do when the timer rings, set for the moment that [`Due::At`] named.
-    pub(crate) fn due(&mut self, now: u64) -> Due {
-        if self.asked {
-            // The answer sets the timer again.
-            return Due::Nothing;
-        }
-        if self.full {
-            if now < self.denied_until {
-                return Due::At(self.denied_until);
-            }
-            if self.unmet > 0 || self.waiting > 0 {
-                return Due::Ask;
-            }
-            self.full = false;
-        }
-        let next = self
-            .slots
-            .iter()
-            .filter(|slot| slot.permits > 0)
-            .map(|slot| slot.until)
-            .min();
-        match next {
-            None => Due::Nothing,
-            Some(until) if until <= now => Due::Ask,
-            Some(until) => {
-                let idle_at = self.built_at + HOLD;
-                if self.spent == 0 && idle_at <= now {
-                    Due::Ask
-                } else {
-                    Due::At(until.min(if idle_at > now { idle_at } else { now + HOLD }))
-                }
-            }
-        }
-    }
-
-    /// Notes that a timer is wanted at `at`. True if none is set that rings as early.
-    pub(crate) fn set_timer(&mut self, at: u64) -> bool {
-        let earlier = self.timer.is_none_or(|set| at < set);
-        if earlier {
-            self.timer = Some(at);
-        }
-        earlier
-    }
-
-    /// A timer rings. False if an earlier one has taken its place.
-    pub(crate) fn take_timer(&mut self, at: u64) -> bool {
-        let mine = self.timer == Some(at);
-        if mine {
-            self.timer = None;
-        }
-        mine
-    }
-
-    /// Counts an admission that Redis knows nothing of.
-    pub(crate) fn add_unleased(&mut self, now: u64) {
-        let geometries = &self.geometries;
-        let unleased = self
-            .unleased
-            .get_or_insert_with(|| Box::new(Tally::new(geometries)));
-        unleased.advance(now);
-        unleased.add();
-    }
-
-    /// Redis has to learn the counts that this limit took over from one of the same name with other windows.
-    pub(crate) fn report_inherited(&mut self) {
-        self.report_all = true;
-    }
-
-    /// Whether Redis must hear of this limit although nobody asks: it may have lost, or never had, what is in force.
-    pub(crate) fn has_news(&self, tally: &Tally) -> bool {
-        self.unleased.is_some() || self.report_all || !tally.is_empty()
-    }
-
-    /// From `at` on this node decides without Redis.
-    pub(crate) fn fall_at(&mut self, at: u64, now: u64, tally: &Tally, windows: &[Window]) {
-        if self.fall.is_none() {
-            self.fall = Some(self.knowledge.fall(at, now, self.live(now), tally, windows));
-        }
-    }
-
-    /// Whether this node may admit one more by itself: within its share in every window.
-    pub(crate) fn fits_share(
-        &self,
-        now: u64,
-        tally: &Tally,
-        windows: &[Window],
-        nodes: Nodes,
-    ) -> bool {
-        self.room(now, tally, windows, nodes) > 0
-    }
-
-    /// In how many microseconds this node may admit one by itself again.
-    pub(crate) fn share_frees(
-        &self,
-        now: u64,
-        tally: &mut Tally,
-        windows: &[Window],
-        nodes: Nodes,
-    ) -> u64 {
-        let live = self.live(now);
-        let fall = self
-            .fall
-            .unwrap_or_else(|| self.knowledge.fall(now, now, live, tally, windows));
-        let caps: SmallVec<[u32; 2]> = tally
-            .rings()
-            .iter()
-            .zip(windows)
-            .enumerate()
-            .map(|(index, (ring, window))| fall.cap(index, now, window, ring.geometry(), nodes))
-            .collect();
-        tally.free_after(&caps)
-    }
-
-    /// How many this node may admit by itself.
-    pub(crate) fn room(&self, now: u64, tally: &Tally, windows: &[Window], nodes: Nodes) -> u32 {
-        let live = self.live(now);
-        let fall = self
-            .fall
-            .unwrap_or_else(|| self.knowledge.fall(now, now, live, tally, windows));
-        tally
-            .rings()
-            .iter()
-            .zip(windows)
-            .enumerate()
-            .map(|(index, (ring, window))| {
-                fall.cap(index, now, window, ring.geometry(), nodes)
-                    .saturating_sub(ring.total() + live)
-            })
-            .min()
-            .unwrap_or(0)
+        self.away = self.unleased.is_some();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,10 @@
 //!   their shares until everybody had time to, and lease again.
 //! - **Traffic to Redis follows time, not requests**: at most one message per tick and node while there is demand, none
 //!   when there is none, but for a heartbeat each second.
+//! - **Nobody is refused while there is room**: only where Redis said that there is none (and that is checked again four
+//!   times a second while requests come), or where it cannot be asked. What a node holds ahead looks used to the others,
+//!   so it is little, goes back when it is not touched for 250 ms, and is nothing where a node's share is below 16: such
+//!   limits cost each request a round trip to Redis.
 //! - **What a client is told is true**: after [`Quota::retry_after`] a request is admitted if nobody else came.
 //!
 //! What these rest on: all nodes of a fleet use the same limits, Redis does not evict keys (`maxmemory-policy

@@ -13,7 +13,8 @@ use crate::policy::{FailMode, Policy, Windows};
 use crate::quota::{Outcome, Quota};
 use crate::tally::{Geometries, Tally};
 
-/// What a request is told that was refused because Redis cannot be asked and the policy is closed, microseconds.
+/// What a request is told that only the return of Redis can admit: the policy is closed, or the share is nothing. In
+/// microseconds.
 const RETRY_WHEN_CLOSED: u64 = 1_000_000;
 
 /// The counts of a limit. Limits whose policies differ only in numbers share one, so a change of the number keeps what
@@ -128,10 +129,16 @@ impl Limit {
     /// Takes one admission back that was counted at `now`, because the request did not go on. If the count has moved on
     /// since, at worst it stays counted.
     pub fn refund(&self, now: u64) {
-        let mut state = self.core.lock();
-        state.tally.take_back(now);
-        if let Some(lease) = &mut state.lease {
-            lease.take_back(now);
+        let mut guard = self.core.lock();
+        let State { tally, lease } = &mut *guard;
+        tally.take_back(now);
+        let (Some(lease), Some(link)) = (lease, &self.link) else {
+            return;
+        };
+        let tell = lease.take_back(now, clock::now()) && !link.is_down() && lease.ask();
+        drop(guard);
+        if tell {
+            self.enqueue(link);
         }
     }
 
@@ -175,6 +182,21 @@ impl Limit {
         match lease.stance(now) {
             Stance::Refuse(retry) => Outcome::Refused(self.denied_quota(tally, lease, retry)),
             Stance::Ask => Outcome::Pending,
+        }
+    }
+
+    /// Has Redis told of this limit although nobody asks for it.
+    pub(crate) fn announce(&self) {
+        if let Some(link) = &self.link
+            && !link.is_down()
+            && self
+                .core
+                .lock()
+                .lease
+                .as_mut()
+                .is_some_and(|lease| lease.ask())
+        {
+            self.enqueue(link);
         }
     }
 
@@ -225,7 +247,8 @@ impl Limit {
             return Some(self.alone(link, tally, lease, now));
         }
         let denied = lease.denied_for(now);
-        if denied > 0 && (answered || !self.policy.is_exact()) {
+        let known = lease.is_fresh(now) && !self.policy.is_exact();
+        if denied > 0 && (answered || known) {
             return Some(Outcome::Refused(self.denied_quota(tally, lease, denied)));
         }
         if answered {
@@ -256,11 +279,18 @@ impl Limit {
             tally.add();
             return Outcome::Admitted(self.leased_quota(tally, lease, now));
         }
+        let denied = lease.denied_for(now);
+        if denied > 0 && !link.is_down() {
+            return Outcome::Refused(self.denied_quota(tally, lease, denied));
+        }
         // While the others may still be served, a node must not add its share to a limit that is all but used up.
         let shortest = self.core.geometries[0];
         let contended = lease.knowledge().is_contended(now, shortest.span());
-        if contended && !link.is_down() && self.policy.fail_mode() == FailMode::Share {
-            return Outcome::Refused(self.denied_quota(tally, lease, shortest.bucket()));
+        let among = link.nodes().count > 1;
+        if contended && among && !link.is_down() && self.policy.fail_mode() == FailMode::Share {
+            // By then Redis has answered, or counts as gone.
+            let retry = link.options().deadline.as_micros() as u64;
+            return Outcome::Refused(self.denied_quota(tally, lease, retry));
         }
         self.alone(link, tally, lease, now)
     }
@@ -274,16 +304,18 @@ impl Limit {
             }
             FailMode::Share => {
                 let at = link.down_since().unwrap_or(now);
-                lease.fall_at(at, now, tally, &self.windows);
+                lease.fall_at(at, now, tally, &self.windows, link.nodes());
                 lease.fits_share(now, tally, &self.windows, link.nodes())
             }
         };
         if admit {
             tally.add();
-            lease.add_unleased(now);
+            lease.add_unleased(now, link.is_down());
             Outcome::Admitted(tally.admitted(&self.windows))
         } else {
-            let retry = lease.share_frees(now, tally, &self.windows, link.nodes());
+            let retry = lease
+                .share_frees(now, tally, &self.windows, link.nodes())
+                .unwrap_or(RETRY_WHEN_CLOSED);
             Outcome::Refused(self.denied_quota(tally, lease, retry))
         }
     }

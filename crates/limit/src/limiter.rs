@@ -84,7 +84,10 @@ impl Limiter {
     /// - a policy that differs in numbers alone gives one that goes on with the same counts;
     /// - one with other windows starts from a copy of the counts, each at the youngest age it can have.
     ///
-    /// Once nobody holds it, its counts are forgotten. Does a lookup under a lock: meant for loading configuration.
+    /// Between nodes a change of windows makes all keep to their shares for the grace time, until each has reported.
+    ///
+    /// Once nobody holds it, its counts are forgotten; between nodes Redis still has them, under the same windows, but for
+    /// what was admitted while it was away. Does a lookup under a lock: meant for loading configuration.
     pub fn handle(&self, key: LimitKey, policy: &Policy) -> Arc<Limit> {
         self.registry.handle(key, policy)
     }
@@ -115,31 +118,49 @@ impl Registry {
             .iter()
             .map(|w| Geometry::new(w, shortest))
             .collect();
-        let core = match living
+        let (core, news) = match living
             .iter()
             .find(|limit| limit.core().geometries == geometries)
         {
-            Some(limit) => limit.core().clone(),
-            None => Arc::new(self.successor(geometries, living.last())),
+            Some(limit) => {
+                let core = limit.core().clone();
+                let lease = &mut core.lock().lease;
+                let news = lease
+                    .as_mut()
+                    .is_some_and(|lease| lease.renumber(clock::now()));
+                (core.clone(), news)
+            }
+            None => self.successor(geometries, living.last()),
         };
         let limit = Limit::new(key, *policy, core, self.link.clone());
         namesakes.push(Arc::downgrade(&limit));
+        if news {
+            limit.announce();
+        }
         limit
     }
 
-    fn successor(&self, geometries: Geometries, predecessor: Option<&Arc<Limit>>) -> Core {
+    /// Counts that go on from those of another; and whether Redis has to learn them.
+    fn successor(
+        &self,
+        geometries: Geometries,
+        predecessor: Option<&Arc<Limit>>,
+    ) -> (Arc<Core>, bool) {
         let core = Core::new(geometries, self.link.is_some());
+        let mut news = false;
         if let Some(predecessor) = predecessor {
             let before = predecessor.core().lock();
             let mut state = core.lock();
             state.tally.inherit(&before.tally, clock::now());
-            if !state.tally.is_empty()
-                && let Some(lease) = &mut state.lease
+            if let (Some(lease), Some(before)) = (&mut state.lease, &before.lease)
+                && before.has_history()
             {
-                lease.report_inherited();
+                // Even a node that admitted nothing says so: the others have to report before anyone leases.
+                lease.inherit(before);
+                news = true;
             }
         }
-        core
+        (Arc::new(core), news)
     }
 
     /// Every limit that somebody holds.

@@ -11,6 +11,8 @@ pub(crate) struct Request {
     pub want: u32,
     /// Permits this node may have while Redis is still collecting what was admitted without it.
     pub room: u32,
+    /// When that will be more than nothing, microseconds from now; 0 if it is.
+    pub room_after: u64,
     /// Divides what is left when more than `must` is wanted.
     pub nodes: u32,
     /// Something was admitted without a lease, so other nodes may have done the same.
@@ -37,7 +39,7 @@ pub(crate) struct Reply {
     pub granted: u32,
     /// How long the permits last from the moment Redis spoke, microseconds.
     pub valid: u64,
-    /// When there will be room again, microseconds from then. 0 if there is.
+    /// When there will be room for this node again, microseconds from then. 0 if there is.
     pub retry: u64,
     pub windows: SmallVec<[ReplyWindow; 2]>,
 }

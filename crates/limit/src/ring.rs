@@ -166,8 +166,8 @@ impl Ring {
     }
 
     /// Takes one admission of time `then` back. If its own bucket no longer shows one, an older one is lowered: the
-    /// count then stays in force too long rather than too short.
-    pub(crate) fn take_back(&mut self, then: u64) {
+    /// count then stays in force too long rather than too short. False if there is none.
+    pub(crate) fn take_back(&mut self, then: u64) -> bool {
         let slots = self.geometry.slots();
         let age = self.head.saturating_sub(then / self.geometry.bucket);
         for back in age..slots as u64 {
@@ -176,9 +176,10 @@ impl Ring {
                 *count -= 1;
                 self.total -= 1;
                 self.freed = None;
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// When the total will have fallen below `limit`, and to nothing, if no more come; `now` where it already has.

@@ -5,8 +5,9 @@
 //! second must not start on its share while the first one's admissions are still in the window. So for one window after
 //! the fall a node also keeps within its *allowance*:
 //!
-//! - where the limit was contended (within the last window Redis refused, or three quarters of the limit were used): what this node itself had
-//!   admitted or leased at the fall. These add up to at most the limit over all nodes, whatever they know of each other.
+//! - where the limit was contended between several nodes (within the last window Redis refused, or more than three quarters
+//!   of the limit were used): what this node itself had admitted or leased at the fall. These add up to at most the limit
+//!   over all nodes, whatever they know of each other.
 //! - where it was not: what Redis last said the others left free. That is exact unless others took the rest between that
 //!   word and the fall.
 //! - where nothing was heard within the last window: the share alone. The fleet then stays within the limit plus the
@@ -59,7 +60,7 @@ impl Knowledge {
         let nearly = windows
             .iter()
             .zip(said)
-            .any(|(window, said)| said.used > window.limit() / 4 * 3);
+            .any(|(window, said)| u64::from(said.used) * 4 > u64::from(window.limit()) * 3);
         self.at = now;
         if refused || nearly {
             self.contended_at = now;
@@ -80,6 +81,15 @@ impl Knowledge {
         self.contended_at > 0 && now.saturating_sub(self.contended_at) < length
     }
 
+    /// What it tells a limit of the same name with other windows: the largest counts, for each of them.
+    pub(crate) fn for_other_windows(self) -> Self {
+        Self {
+            used: [self.used[0].max(self.used[1]); 2],
+            others: [self.others[0].max(self.others[1]); 2],
+            ..self
+        }
+    }
+
     pub(crate) fn fall(
         &self,
         at: u64,
@@ -87,11 +97,12 @@ impl Knowledge {
         live: u32,
         tally: &Tally,
         windows: &[Window],
+        nodes: Nodes,
     ) -> Fall {
         let mut allowances = [u32::MAX; 2];
         for (index, (ring, window)) in tally.rings().iter().zip(windows).enumerate() {
             let span = ring.geometry().span();
-            allowances[index] = if self.is_contended(now, span) {
+            allowances[index] = if nodes.count > 1 && self.is_contended(now, span) {
                 ring.total_within() + live
             } else if self.at > 0 && now.saturating_sub(self.at) < span {
                 window.limit().saturating_sub(self.others[index])
@@ -121,13 +132,17 @@ impl Fall {
         nodes: Nodes,
     ) -> u32 {
         let share = nodes.share(window.limit());
-        // Leases of other nodes may outlive the fall by two buckets; one more for the time it took to be noticed.
-        let settled = self.at + geometry.span() + 3 * geometry.bucket();
-        if now < settled {
+        if now < self.settled(geometry) {
             share.min(self.allowances[index])
         } else {
             share
         }
+    }
+
+    /// From when the share alone counts.
+    pub(crate) fn settled(&self, geometry: Geometry) -> u64 {
+        // Leases of other nodes may outlive the fall by two buckets; one more for the time it took to be noticed.
+        self.at + geometry.span() + 3 * geometry.bucket()
     }
 }
 
@@ -144,6 +159,36 @@ mod tests {
                     .sum();
                 assert_eq!(sum, limit, "{limit} over {count} nodes");
             }
+        }
+    }
+
+    #[test]
+    fn only_above_three_quarters_is_a_limit_contended() {
+        for (limit, used, contended) in [
+            (1, 0, false),
+            (1, 1, true),
+            (2, 1, false),
+            (2, 2, true),
+            (3, 2, false),
+            (5, 3, false),
+            (5, 4, true),
+            (1000, 750, false),
+            (1000, 751, true),
+        ] {
+            let windows = [Window::new(limit, 1_000_000)];
+            let tally = Tally::new(&[Geometry::new(&windows[0], 10_000)]);
+            let said = [ReplyWindow {
+                generation: 1,
+                bucket: 1,
+                used,
+            }];
+            let mut knowledge = Knowledge::default();
+            knowledge.learn(5, false, 0, &tally, &windows, &said);
+            assert_eq!(
+                knowledge.is_contended(6, 1_000_000),
+                contended,
+                "{used} of {limit}"
+            );
         }
     }
 }

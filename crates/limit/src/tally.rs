@@ -61,11 +61,18 @@ impl Tally {
         }
     }
 
-    /// Takes the admission of time `then` back.
-    pub(crate) fn take_back(&mut self, then: u64) {
+    /// Takes the admission of time `then` back. False if none of that age is in force.
+    pub(crate) fn take_back(&mut self, then: u64) -> bool {
+        let mut taken = false;
         for ring in &mut self.rings {
-            ring.take_back(then);
+            taken |= ring.take_back(then);
         }
+        taken
+    }
+
+    /// Admissions in force in the longest window.
+    pub(crate) fn count(&self) -> u32 {
+        self.rings.last().map_or(0, Ring::total)
     }
 
     /// Whether nothing is in force.

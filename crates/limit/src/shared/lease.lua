@@ -6,7 +6,7 @@
 -- Permits are counted in bucket k + 1 and may be spent until it ends. So that no window ever holds more than the limit,
 -- buckets k - B to k + 1 together must not.
 --
--- ARGV: time or '' | life of the server | must | want | room | nodes | away (0/1) | probation | grace
+-- ARGV: time or '' | life of the server | must | want | room | room after | nodes | away (0/1) | probation | grace
 --       then per window: limit | bucket length | buckets | generation or 0
 --                        | refunds | (bucket, count) ... | reports | (age, count) ...
 -- Times are microseconds.
@@ -26,7 +26,7 @@ else
   now = tonumber(now)
 end
 local life = take()
-local must, want, room, nodes = number(), number(), number(), number()
+local must, want, room, room_after, nodes = number(), number(), number(), number(), number()
 local away = take() == '1'
 local probation, grace = number(), number()
 
@@ -118,7 +118,7 @@ if status ~= LOST then
     for _, w in ipairs(windows) do
       add(w, w.k + 1, granted)
     end
-  elseif want > 0 then
+  else
     -- The moment from which every window has room again.
     for _, w in ipairs(windows) do
       local over = w.sum - w.limit + 1
@@ -137,7 +137,7 @@ if status ~= LOST then
         end
       end
     end
-    if retry == 0 then retry = math.min(recovered, windows[1].length) end
+    if want > 0 and room == 0 then retry = math.max(retry, math.min(recovered, room_after)) end
   end
 end
 

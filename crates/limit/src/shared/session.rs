@@ -122,7 +122,6 @@ impl<'a> Session<'a> {
             grace: micros(self.options.grace),
             time: None,
         };
-        let mut wanted = Vec::with_capacity(limits.len());
         let mut calls: Vec<(&Script, Call)> = Vec::with_capacity(limits.len());
         for limit in limits {
             let request = request(limit, sent, link.nodes());
@@ -131,7 +130,6 @@ impl<'a> Session<'a> {
                 &self.scripts.lease,
                 wire::call(&setting, limit.key(), limit.windows(), geometries, &request),
             ));
-            wanted.push(request.want);
         }
         let answers = self
             .connection
@@ -142,9 +140,9 @@ impl<'a> Session<'a> {
         }
         let mut refused = Vec::new();
         let mut reason = None;
-        for ((limit, wanted), answer) in limits.iter().zip(wanted).zip(answers) {
+        for (limit, answer) in limits.iter().zip(answers) {
             match answer.and_then(|value| wire::reply(&value).ok_or_else(unreadable)) {
-                Ok(reply) => answered(limit, sent, wanted, &reply),
+                Ok(reply) => answered(limit, sent, link.nodes(), &reply),
                 Err(error) => {
                     refused.push(limit.clone());
                     reason = Some(error);
@@ -178,13 +176,13 @@ fn request(limit: &Limit, now: u64, nodes: Nodes) -> Request {
     )
 }
 
-fn answered(limit: &Limit, sent: u64, wanted: u32, reply: &Reply) {
+fn answered(limit: &Limit, sent: u64, nodes: Nodes, reply: &Reply) {
     {
         let mut guard = limit.core().lock();
         let State { tally, lease } = &mut *guard;
         let now = tally.advance(clock::now());
         let lease = lease.as_mut().expect("only shared limits are queued");
-        lease.reply(sent, now, wanted, tally, limit.windows(), reply);
+        lease.reply(sent, now, tally, limit.windows(), nodes, reply);
     }
     limit.core().answered.notify_waiters();
 }

@@ -97,6 +97,7 @@ fn one(windows: usize) -> Request {
         must: 1,
         want: 1,
         room: u32::MAX,
+        room_after: 0,
         nodes: 1,
         away: false,
         windows: smallvec![part; windows],
@@ -172,8 +173,8 @@ struct Node {
     lease: Lease,
     tally: Tally,
     offset: u64,
-    /// The answer on its way: when it arrives, when the question was sent, what was wanted, and the answer unless lost.
-    coming: Option<(u64, u64, u32, Option<Reply>)>,
+    /// The answer on its way: when it arrives, when the question was sent, and the answer unless lost.
+    coming: Option<(u64, u64, Option<Reply>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -252,20 +253,13 @@ fn g3_a_fleet_with_slow_and_lost_messages_never_exceeds_the_limit() {
                     for _ in 0..dry {
                         node.lease.wait();
                     }
-                    let fleet = Nodes {
-                        count: 3,
-                        rank: step.node as u32,
-                    };
-                    let request = node.lease.request(now, &node.tally, &windows, fleet, false);
+                    let request =
+                        node.lease
+                            .request(now, &mut node.tally, &windows, fleet(step.node), false);
                     (0..dry).for_each(|_| node.lease.leave());
-                    let wanted = request.want;
                     let reply = bench.ask(time + step.way, &key, &windows, &cut, &request);
-                    node.coming = Some((
-                        time + 2 * step.way,
-                        now,
-                        wanted,
-                        Some(reply).filter(|_| !step.lost),
-                    ));
+                    node.coming =
+                        Some((time + 2 * step.way, now, Some(reply).filter(|_| !step.lost)));
                     // Redis's clock goes on, so what follows happens later.
                     time += step.way;
                 }
@@ -292,12 +286,19 @@ fn g3_a_fleet_with_slow_and_lost_messages_never_exceeds_the_limit() {
     );
 }
 
+fn fleet(rank: usize) -> Nodes {
+    Nodes {
+        count: 3,
+        rank: rank as u32,
+    }
+}
+
 fn deliver(nodes: &mut [Node], time: u64, windows: &[Window]) {
-    for node in nodes {
+    for (rank, node) in nodes.iter_mut().enumerate() {
         if node.coming.as_ref().is_none_or(|coming| coming.0 > time) {
             continue;
         }
-        let Some((_, sent, wanted, reply)) = node.coming.take() else {
+        let Some((_, sent, reply)) = node.coming.take() else {
             continue;
         };
         let now = node.tally.advance(time - node.offset);
@@ -305,7 +306,7 @@ fn deliver(nodes: &mut [Node], time: u64, windows: &[Window]) {
             Some(reply) => {
                 assert_ne!(reply.status, Status::Lost, "nothing was lost");
                 node.lease
-                    .reply(sent, now, wanted, &node.tally, windows, &reply);
+                    .reply(sent, now, &node.tally, windows, fleet(rank), &reply);
             }
             None => node.lease.failed(now),
         }

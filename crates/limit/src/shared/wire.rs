@@ -51,6 +51,7 @@ pub(super) fn call(
         .number(request.must.into())
         .number(request.want.into())
         .number(request.room.into())
+        .number(request.room_after)
         .number(request.nodes.into())
         .number(request.away.into())
         .number(setting.probation)

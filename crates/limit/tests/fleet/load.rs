@@ -190,7 +190,11 @@ pub(crate) fn limit(node: &Node, policy: &Policy) -> Arc<Limit> {
 
 /// Two nodes that know of each other.
 pub(crate) async fn pair(url: &str) -> [Node; 2] {
-    let nodes = [Node::start(url), Node::start(url)];
+    pair_with(url, &SharedOptions::default()).await
+}
+
+pub(crate) async fn pair_with(url: &str, options: &SharedOptions) -> [Node; 2] {
+    let nodes = [(); 2].map(|()| Node::start_with(url, options.clone()));
     crate::support::eventually("both nodes know of each other", async || {
         nodes
             .iter()

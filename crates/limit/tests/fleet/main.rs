@@ -8,4 +8,5 @@ mod support;
 mod load;
 mod outage;
 mod saturation;
+mod small;
 mod traffic;
