@@ -200,8 +200,9 @@ async fn concurrent_commits_lose_nothing(fixture: &Fixture) {
     let mut followed = State::default();
     while followed.tenants.len() < 2 * EACH {
         let before = followed.revision;
-        followed.apply(reader.load(followed.revision).await.unwrap().delta);
+        // Asked first: what is written before the look must be seen by it.
         let is_over = writers.iter().all(tokio::task::JoinHandle::is_finished);
+        followed.apply(reader.load(followed.revision).await.unwrap().delta);
         assert!(
             !is_over || followed.revision > before || followed.tenants.len() == 2 * EACH,
             "a commit was missed"

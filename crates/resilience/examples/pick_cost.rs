@@ -1,6 +1,6 @@
 //! Prints what a pick, a finished request and a retry decision cost on this machine, uncontended.
 //!
-//! `cargo run --release -p bastide-resilience --example measure`
+//! `cargo run --release -p bastide-resilience --example parse_cost`
 #![allow(clippy::print_stdout)]
 
 use std::hint::black_box;

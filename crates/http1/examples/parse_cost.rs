@@ -1,4 +1,4 @@
-//! Prints what reading and writing heads costs: `cargo run --release -p bastide-http1 --example measure`.
+//! Prints what reading and writing heads costs: `cargo run --release -p bastide-http1 --example parse_cost`.
 //!
 //! The reference is httparse, which only splits lines: it neither finds the framing nor refuses what
 //! this crate refuses. Each figure is the best of several rounds, as machines are shared.
