@@ -1,6 +1,6 @@
 //! Prints what a pick, a finished request and a retry decision cost on this machine, uncontended.
 //!
-//! `cargo run --release -p bastide-resilience --example parse_cost`
+//! `cargo run --release -p bastide-resilience --example pick_cost`
 #![allow(clippy::print_stdout)]
 
 use std::hint::black_box;
