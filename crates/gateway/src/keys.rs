@@ -43,8 +43,8 @@ impl Keys {
         }
     }
 
-    /// A fresh random pepper as hex digits, in the form in which it is stored.
-    pub fn random_pepper() -> String {
+    /// A fresh secret of 256 random bits as base-62 digits: a pepper, or an admin key.
+    pub fn random_secret() -> String {
         random_digits(&SystemRandom::new(), SECRET_DIGITS)
     }
 

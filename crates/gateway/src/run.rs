@@ -24,7 +24,7 @@ use crate::data::{Clock, Shared, tls, worker};
 use crate::front::Front;
 use crate::legacy_keys::LegacyVerifier;
 use crate::maintenance::{Board, Maintenance};
-use crate::settings::{AdminListen, Environment, Settings};
+use crate::settings::{AdminListen, Settings};
 use crate::snapshot::{Compiler, Snapshot};
 use crate::start::{self, StartError};
 use crate::upstream::advice;
@@ -198,11 +198,6 @@ impl Gateway {
     fn go_on_to(&self, phase: Phase) {
         self.phase.advance(phase);
         self.phases.send_replace(phase);
-    }
-
-    /// Whether nothing is made up that was not configured.
-    pub fn is_production(&self) -> bool {
-        self.settings.environment == Environment::Production
     }
 }
 

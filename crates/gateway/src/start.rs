@@ -137,7 +137,7 @@ pub(crate) fn admin_key(settings: &Settings) -> Result<AdminKey, StartError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
     }
-    let key = Keys::random_pepper();
+    let key = Keys::random_secret();
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -306,7 +306,7 @@ async fn read(settings: &Settings, repository: &Repository) -> Result<(State, St
 async fn pepper(given: Option<&Secret>, repository: &Repository) -> Result<String, ReadError> {
     let Some(given) = given else {
         return Ok(repository
-            .setting_or_insert(PEPPER, &Keys::random_pepper())
+            .setting_or_insert(PEPPER, &Keys::random_secret())
             .await?);
     };
     let proof = String::from(Keys::new(given.expose().as_bytes()).hash(PROOF_TEXT));

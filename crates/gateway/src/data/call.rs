@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bastide_http1::{Known, Method, RequestHead};
 use bastide_limit::Quota;
 use bastide_routing::CanonicalPath;
+use bastide_telemetry::ids;
 use tokio::time::Instant;
 
 use crate::snapshot::{KeyEntry, TenantEntry};
@@ -72,13 +73,14 @@ impl RequestId {
     }
 
     pub(crate) fn random(mut random: impl FnMut() -> u64) -> Self {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; MAX_ID];
         let bits = u128::from(random()) << 64 | u128::from(random());
-        for (position, digit) in text[..32].iter_mut().enumerate() {
-            *digit = HEX[(bits >> (4 * position) & 15) as usize];
+        let digits = ids::RequestId::from_u128(bits).to_text();
+        let mut text = [0; MAX_ID];
+        text[..ids::RequestId::TEXT_LEN].copy_from_slice(digits.as_bytes());
+        Self {
+            text,
+            length: ids::RequestId::TEXT_LEN as u8,
         }
-        Self { text, length: 32 }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

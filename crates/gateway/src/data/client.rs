@@ -162,6 +162,13 @@ impl Client {
         self.out.poll_flush(cx, &mut self.stream)
     }
 
+    /// Tells a client that waits for it that its body is wanted; the next flush sends it.
+    pub(crate) fn put_continue(&mut self) {
+        self.out
+            .bytes
+            .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
     /// Writes out what is left. The deadline holds.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| match self.poll_flush(cx) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use bastide_limit::clock;
@@ -18,9 +18,10 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
+        let second = since_epoch().as_secs();
         Self {
-            formatted: AtomicU64::new(0),
-            date: ArcSwap::from_pointee(String::new()),
+            formatted: AtomicU64::new(second),
+            date: ArcSwap::from_pointee(format_date(second)),
             offset: AtomicI64::new(offset()),
         }
     }
@@ -43,25 +44,21 @@ impl Clock {
     pub(crate) fn date(&self) -> Guard<Arc<String>> {
         let second = since_epoch().as_secs();
         if self.formatted.swap(second, Ordering::Relaxed) != second {
-            let time = UNIX_EPOCH + std::time::Duration::from_secs(second);
-            self.date.store(Arc::new(httpdate::fmt_http_date(time)));
+            self.date.store(Arc::new(format_date(second)));
         }
-        let date = self.date.load();
-        if date.is_empty() {
-            // Another worker took the very first second and has not formatted it yet.
-            let time = UNIX_EPOCH + std::time::Duration::from_secs(second);
-            self.date.store(Arc::new(httpdate::fmt_http_date(time)));
-            return self.date.load();
-        }
-        date
+        self.date.load()
     }
+}
+
+fn format_date(second: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second))
 }
 
 fn offset() -> i64 {
     since_epoch().as_micros() as i64 - clock::now() as i64
 }
 
-fn since_epoch() -> std::time::Duration {
+fn since_epoch() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

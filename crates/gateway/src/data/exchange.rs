@@ -171,10 +171,7 @@ impl Attempt {
     ) -> Result<(), Failure> {
         if upload.expects_continue && !upload.is_drained() && client.input.is_empty() {
             upload.expects_continue = false;
-            client
-                .out
-                .bytes
-                .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            client.put_continue();
             client.flush().await.map_err(|_| Failure::ClientGone)?;
         }
         let was_drained = upload.is_drained();

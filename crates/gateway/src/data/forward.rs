@@ -183,13 +183,13 @@ pub(crate) async fn forward<'s>(
         };
         picked.finish(Outcome::Failed);
         let may_repeat = upload.replay.is_whole() && (!reached || is_repeatable(call));
-        match attempts.retry_failure(reached, worker.random()) {
-            Some(delay) if may_repeat => {
-                tokio::time::sleep(delay).await;
-                (now, ticks) = (Instant::now(), clock::now());
-            }
-            _ => break refusal,
-        }
+        // The budget is asked only for a retry that would be sent.
+        let delay = may_repeat.then(|| attempts.retry_failure(reached, worker.random()));
+        let Some(delay) = delay.flatten() else {
+            break refusal;
+        };
+        tokio::time::sleep(delay).await;
+        (now, ticks) = (Instant::now(), clock::now());
     };
     if refusal.allows_fallback()
         && let Some(fallback) = &route.fallback

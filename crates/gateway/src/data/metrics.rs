@@ -79,6 +79,7 @@ pub(crate) struct WorkerMetrics {
     stale: Arc<LocalCounter>,
     series: RefCell<HashMap<SeriesKey, Arc<LocalCounter>, foldhash::fast::RandomState>>,
     times: RefCell<HashMap<(Uuid, Uuid), Arc<LocalHistogram>, foldhash::fast::RandomState>>,
+    refused: RefCell<HashMap<Uuid, Arc<LocalCounter>, foldhash::fast::RandomState>>,
 }
 
 type SeriesKey = (Uuid, Uuid, Method, u16);
@@ -95,6 +96,7 @@ impl WorkerMetrics {
             stale: metrics.stale.shard().series(&[]),
             series: RefCell::default(),
             times: RefCell::default(),
+            refused: RefCell::default(),
         }
     }
 
@@ -129,7 +131,11 @@ impl WorkerMetrics {
             .or_insert_with(|| self.durations.series(&[&label(tenant), &label(route)]))
             .observe_time(finished - call.arrived);
         if served.status == 429 {
-            self.refusals.series(&[&label(tenant)]).add(1);
+            self.refused
+                .borrow_mut()
+                .entry(tenant)
+                .or_insert_with(|| self.refusals.series(&[&label(tenant)]))
+                .add(1);
         }
     }
 
@@ -147,6 +153,7 @@ impl WorkerMetrics {
     pub(crate) fn forget_series(&self) {
         self.series.borrow_mut().clear();
         self.times.borrow_mut().clear();
+        self.refused.borrow_mut().clear();
     }
 }
 

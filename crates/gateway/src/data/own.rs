@@ -82,10 +82,7 @@ async fn read_body(
     let mut decoder = BodyDecoder::new(call.head.body(), &worker.shared.limits);
     let mut body = BytesMut::new();
     if call.head.expects_continue() && decoder.remaining() != Some(0) && client.input.is_empty() {
-        client
-            .out
-            .bytes
-            .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        client.put_continue();
     }
     client.deadline.set_after(Instant::now(), BODY_TIME);
     client.flush().await.map_err(|_| Refusal::BodyTimeout)?;

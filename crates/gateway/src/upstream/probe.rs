@@ -7,6 +7,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bastide_http1::{self as http1, Limits, Method, ResponseHead};
+use bastide_resilience::health::next_probe_after;
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
@@ -14,7 +16,6 @@ use uuid::Uuid;
 use super::connect::connect;
 use super::origin::Origin;
 use crate::data::buffer::Buffer;
-use crate::data::stream::Stream;
 use crate::model::HealthCheck;
 use crate::snapshot::{EndpointState, Snapshot};
 
@@ -106,8 +107,7 @@ async fn probe_for_ever(target: Target) {
             .mul_f64(fastrand::f64());
     loop {
         sleep_until(next).await;
-        // A tenth more or less keeps the nodes' probes from falling into step.
-        next = Instant::now() + interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+        next = Instant::now() + next_probe_after(interval, fastrand::u64(..));
         let is_well = matches!(timeout(limit, probe(&target)).await, Ok(Ok(200..=299)));
         if let Some(is_healthy) = target.state.health.record(is_well) {
             target.state.note_health(is_healthy);
@@ -118,7 +118,8 @@ async fn probe_for_ever(target: Target) {
 /// One probe; the status of the answer.
 async fn probe(target: &Target) -> io::Result<u16> {
     let mut stream = connect(&target.origin, &target.tls).await?;
-    write_all(&mut stream, &target.head).await?;
+    stream.write_all(&target.head).await?;
+    stream.flush().await?;
     let mut buffer = Buffer::default();
     let mut response = ResponseHead::new();
     let limits = Limits::default();
@@ -137,14 +138,6 @@ async fn probe(target: &Target) -> io::Result<u16> {
             response.clear();
         }
     }
-}
-
-async fn write_all(stream: &mut Stream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let count = poll_fn(|cx| stream.poll_write(cx, bytes)).await?;
-        bytes = &bytes[count..];
-    }
-    poll_fn(|cx| stream.poll_flush(cx)).await
 }
 
 fn probe_head(host_line: &[u8], path: &str) -> Vec<u8> {
