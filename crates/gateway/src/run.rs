@@ -28,7 +28,7 @@ use crate::settings::{AdminListen, Settings};
 use crate::snapshot::{Compiler, Snapshot};
 use crate::start::{self, StartError};
 use crate::upstream::advice;
-use crate::upstream::connect::client_config;
+use crate::upstream::connect::UpstreamTls;
 use crate::upstream::origin::Origins;
 use crate::upstream::probe::Prober;
 use crate::upstream::report;
@@ -80,7 +80,7 @@ impl Gateway {
         registry.add_own_metrics();
         let metrics = Arc::new(Metrics::new(&registry));
         let origins = Arc::new(Origins::default());
-        let upstream_tls = client_config(&[b"http/1.1"]);
+        let upstream_tls = UpstreamTls::new();
 
         let (news, heard) = mpsc::unbounded_channel();
         let compiler = Compiler::new(
@@ -132,7 +132,7 @@ impl Gateway {
             front: front.clone(),
             one_listener: settings.admin_listen == AdminListen::Same,
             tls,
-            upstream_tls: Arc::clone(&upstream_tls),
+            upstream_tls: upstream_tls.clone(),
             metrics,
             phase: Arc::clone(&phase),
             clock: Clock::new(),
@@ -256,7 +256,7 @@ fn health(control: &Arc<Control>, store: &Store, is_shared: bool) -> Health {
 async fn probe(
     snapshot: Arc<ArcSwap<Snapshot>>,
     mut publications: watch::Receiver<()>,
-    tls: Arc<rustls::ClientConfig>,
+    tls: UpstreamTls,
 ) {
     let mut prober = Prober::new(tls);
     loop {

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::keys::Keys;
 use crate::model::{
-    ApiKey, Audit, Auth, Change, Entity, LoadBalancing, ManagedBy, MethodRule, PathType, Route,
-    State, Tenant, Upstream, UpstreamUrl,
+    ApiKey, Audit, Auth, Change, Entity, LoadBalancing, ManagedBy, MethodRule, PathType, Protocol,
+    Route, State, Tenant, Upstream, UpstreamUrl,
 };
 use crate::repository::{Commit, CommitError, Repository};
 
@@ -72,6 +72,7 @@ pub async fn seed(repository: &Repository, keys: &Keys) -> Result<String, Commit
             url,
             weight: 1,
             timeout: None,
+            protocol: Protocol::default(),
         }],
         load_balancing: LoadBalancing::RoundRobin,
         rate_limit: None,

@@ -67,7 +67,6 @@ mod request;
 mod request_line;
 mod request_parts;
 mod response;
-mod response_parts;
 mod target;
 mod trailers;
 mod write;

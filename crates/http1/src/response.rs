@@ -23,7 +23,7 @@ pub enum ResponseBody {
     Length(u64),
     /// Chunks.
     Chunked,
-    /// Everything until the server closes the connection; over HTTP/2, a body of unknown length.
+    /// Everything until the server closes the connection.
     UntilClose,
 }
 
@@ -37,20 +37,17 @@ impl From<RequestBody> for ResponseBody {
     }
 }
 
-/// The head of a response: read from HTTP/1.1 by [`ResponseHead::parse`], or built from the parts of an
-/// HTTP/2 response by [`ResponseHead::from_parts`]. It owns its bytes and is meant to be reused.
+/// The head of a response. It owns its bytes and is meant to be reused.
 #[derive(Clone, Default)]
 pub struct ResponseHead {
-    pub(crate) head: Head,
-    pub(crate) version: Version,
-    pub(crate) status: u16,
-    pub(crate) reason: Span,
-    pub(crate) body: ResponseBody,
-    pub(crate) content_length: Option<u64>,
-    pub(crate) keep_alive: bool,
-    pub(crate) upgrade: Upgrade,
-    /// For a head built from parts.
-    pub(crate) limits: Limits,
+    head: Head,
+    version: Version,
+    status: u16,
+    reason: Span,
+    body: ResponseBody,
+    content_length: Option<u64>,
+    keep_alive: bool,
+    upgrade: Upgrade,
 }
 
 impl ResponseHead {
@@ -180,7 +177,7 @@ impl ResponseHead {
 
     /// Responses that have no body and must not have framing fields either (RFC 9110 section 8.6, RFC
     /// 9112 section 6.1): informational ones, 204, and a successful answer to `CONNECT`.
-    pub(crate) fn must_not_frame(&self, to_method: Method) -> bool {
+    fn must_not_frame(&self, to_method: Method) -> bool {
         self.is_informational() || self.status == 204 || self.is_tunnel(to_method)
     }
 
@@ -191,7 +188,7 @@ impl ResponseHead {
     /// Such fields are not forwarded. When they announce a body, the server may send one all the same,
     /// so nothing that follows on this connection can be trusted to be a response. Behind an
     /// informational response the real one is still to come: then nothing is left to be had.
-    pub(crate) fn drop_framing(&mut self, declared: Declared) -> Result<(), ResponseError> {
+    fn drop_framing(&mut self, declared: Declared) -> Result<(), ResponseError> {
         self.head.stop(Known::ContentLength);
         self.content_length = None;
         if !matches!(declared, Declared::Nothing | Declared::Length(0)) {

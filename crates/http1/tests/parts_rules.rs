@@ -1,8 +1,7 @@
-//! Heads built from the parts of HTTP/2 messages (RFC 9113 section 8).
+//! Heads built from the parts of HTTP/2 requests (RFC 9113 section 8.3.1).
 
 use bastide_http1::{
-    Known, Limits, Method, RequestBody, RequestError, RequestHead, ResponseBody, ResponseError,
-    ResponseHead, TargetForm, Upgrade, Version,
+    Known, Limits, Method, RequestBody, RequestError, RequestHead, TargetForm, Upgrade, Version,
 };
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -209,63 +208,4 @@ fn a_head_is_reused_across_both_kinds() {
     assert_eq!((head.target(), head.fields().len()), (&b"/2"[..], 1));
     head.begin(b"GET", b"https", None, b"/3", &limits).unwrap();
     assert_eq!(head.finish(false), Err(RequestError::MissingHost));
-}
-
-#[test]
-fn responses() {
-    let build = |status, fields, method, has_body| {
-        ResponseHead::from_parts(status, bytes(fields), method, has_body, &Limits::default())
-    };
-    let body = |status, fields, method, has_body| {
-        build(status, fields, method, has_body).map(|head| head.body())
-    };
-    let length: Fields<'_> = &[("content-length", "5")];
-    assert_eq!(
-        body(200, length, Method::Get, true),
-        Ok(ResponseBody::Length(5))
-    );
-    assert_eq!(
-        body(200, &[], Method::Get, true),
-        Ok(ResponseBody::UntilClose)
-    );
-    assert_eq!(
-        body(200, &[], Method::Get, false),
-        Ok(ResponseBody::Length(0))
-    );
-    assert_eq!(
-        body(200, length, Method::Head, false),
-        Ok(ResponseBody::None)
-    );
-    assert_eq!(
-        body(304, length, Method::Get, false),
-        Ok(ResponseBody::None)
-    );
-    assert_eq!(body(204, &[], Method::Get, false), Ok(ResponseBody::None));
-    let refused = |result: Result<ResponseBody, ResponseError>| result.unwrap_err().code();
-    assert_eq!(
-        refused(body(200, length, Method::Get, false)),
-        "missing_body"
-    );
-    assert_eq!(
-        refused(body(101, &[], Method::Get, false)),
-        "invalid_status"
-    );
-    assert_eq!(refused(body(99, &[], Method::Get, false)), "invalid_status");
-    assert_eq!(
-        refused(body(200, &[("connection", "x")], Method::Get, true)),
-        "connection_field"
-    );
-    assert_eq!(
-        refused(body(200, &[("x", "\n")], Method::Get, true)),
-        "invalid_field_value"
-    );
-    let head = build(
-        200,
-        &[("set-cookie", "a"), ("set-cookie", "b")],
-        Method::Get,
-        true,
-    )
-    .unwrap();
-    assert_eq!(head.all(Known::SetCookie).count(), 2);
-    assert!(head.keep_alive() && head.version() == Version::Http2);
 }

@@ -60,6 +60,17 @@ impl Buffer {
         }
     }
 
+    /// Appends bytes that did not come from a read.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = self.room();
+            let count = room.len().min(bytes.len());
+            room[..count].copy_from_slice(&bytes[..count]);
+            self.filled(count);
+            bytes = &bytes[count..];
+        }
+    }
+
     /// Says that `count` bytes of [`Self::room`] were filled.
     pub(crate) fn filled(&mut self, count: usize) {
         self.end += count;
@@ -89,25 +100,14 @@ impl Buffer {
 mod tests {
     use super::*;
 
-    fn push(buffer: &mut Buffer, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let room = buffer.room();
-            let count = room.len().min(rest.len());
-            room[..count].copy_from_slice(&rest[..count]);
-            buffer.filled(count);
-            rest = &rest[count..];
-        }
-    }
-
     #[test]
     fn what_goes_in_comes_out_in_order_across_moves_and_growth() {
         let mut buffer = Buffer::with_capacity(8);
-        push(&mut buffer, b"abcdef");
+        buffer.push(b"abcdef");
         buffer.consume(4);
-        push(&mut buffer, b"ghij");
+        buffer.push(b"ghij");
         assert_eq!(buffer.data(), b"efghij");
-        push(&mut buffer, &[b'x'; 100]);
+        buffer.push(&[b'x'; 100]);
         assert_eq!(buffer.data().len(), 106);
         assert!(buffer.data().starts_with(b"efghijx"));
         buffer.consume(106);

@@ -1,4 +1,4 @@
-//! A client's HTTP/1.1 connection: reading heads from it and writing to it.
+//! A client: reading requests from it and writing to it. Over HTTP/2 each exchange has a client of its own.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,14 +19,14 @@ use super::stream::Stream;
 use super::worker::Worker;
 
 /// A connection that says nothing at all is closed after this time.
-const SILENT: Duration = Duration::from_secs(10);
+pub(crate) const SILENT: Duration = Duration::from_secs(10);
 
 /// A head that was begun must be whole after this time, however slowly it drips.
 const HEAD: Duration = Duration::from_secs(10);
 
 /// A kept-alive connection waits this long for its next request; longer than the load balancers in front of us do, so
 /// that it is them who let go first.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// After a refusal, what the client still sends is read and thrown away for this long, so that it gets the answer
 /// instead of a reset.
@@ -58,10 +58,10 @@ pub(crate) enum Next {
 }
 
 impl Client {
-    pub(crate) fn new(stream: Stream, peer: SocketAddr, seat: Seat) -> Self {
+    pub(crate) fn new(stream: Stream, peer: SocketAddr, secure: bool, seat: Seat) -> Self {
         Self {
-            secure: stream.is_tls(),
             stream,
+            secure,
             input: Buffer::default(),
             out: Outgoing::default(),
             deadline: Deadline::new(),
@@ -91,13 +91,7 @@ impl Client {
                     return Next::Request;
                 }
                 Err(RequestError::Http2Preface) => return Next::Http2,
-                Err(error) => {
-                    return Next::Refused(Refusal::Malformed {
-                        status: error.status(),
-                        code: error.code(),
-                        detail: error.to_string(),
-                    });
-                }
+                Err(error) => return Next::Refused(error.into()),
                 Ok(None) => {}
             }
             if !timed && !self.input.is_empty() {

@@ -1,15 +1,18 @@
-//! A client's connection from its first request to its last.
+//! A client's HTTP/1.1 connection from its first request to its last.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bastide_http1::RequestHead;
 
+use super::buffer::Buffer;
 use super::client::{Client, Next};
 use super::idle::Seat;
+use super::socket::Socket;
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{forward, line};
+use crate::http2;
 
 /// What becomes of the connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,18 +35,34 @@ pub(crate) struct Scratch {
     pub(crate) forwarding: forward::Scratch,
 }
 
-/// Serves a connection to its end.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr) {
+/// Serves a connection to its end, in whichever version the client speaks.
+pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: SocketAddr) {
     let seat = Seat::default();
     let place = worker.seats.borrow_mut().insert(seat.clone());
-    let mut client = Client::new(stream, peer, seat);
+    if socket.agreed_on_http2() {
+        http2::serve(&worker, Buffer::default(), socket, peer, &seat).await;
+    } else {
+        serve_http1(&worker, socket, peer, seat).await;
+    }
+    worker.seats.borrow_mut().remove(place);
+}
+
+async fn serve_http1(worker: &Rc<Worker>, socket: Socket, peer: SocketAddr, seat: Seat) {
+    let secure = socket.is_tls();
+    let mut client = Client::new(socket.into(), peer, secure, seat.clone());
     let mut head = RequestHead::new();
     let mut scratch = Scratch::default();
     loop {
-        let after = match client.next(&worker, &mut head, &worker.shared.limits).await {
-            Next::Request => line::serve(&worker, &mut client, &head, &mut scratch).await,
-            Next::Refused(refusal) => line::refuse_unread(&worker, &mut client, &refusal).await,
-            Next::Closed | Next::Http2 => break,
+        let after = match client.next(worker, &mut head, &worker.shared.limits).await {
+            Next::Request => line::serve(worker, &mut client, &head, &mut scratch).await,
+            Next::Refused(refusal) => line::refuse_unread(worker, &mut client, &refusal).await,
+            Next::Http2 => {
+                if let Stream::Socket(socket) = client.stream {
+                    http2::serve(worker, client.input, socket, peer, &seat).await;
+                }
+                return;
+            }
+            Next::Closed => break,
         };
         match after {
             After::KeepAlive => head.clear(),
@@ -58,6 +77,5 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr) 
             After::Cut => break,
         }
     }
-    worker.give_buffer(std::mem::take(&mut client.input));
-    worker.seats.borrow_mut().remove(place);
+    worker.give_buffer(client.input);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bastide_http1::{BodyDecoder, Known, Method, ResponseBody, ResponseHead};
+use bastide_http1::{BodyDecoder, Known, Method, ResponseBody, ResponseHead, Upgrade};
 use bastide_limit::clock;
 use bastide_routing::{RewriteScratch, forward_path};
 use tokio::time::Instant;
@@ -18,10 +18,8 @@ use super::refusal::Refusal;
 use super::response_head::{self, Framing};
 use super::routes::Chosen;
 use super::worker::Worker;
-use super::{last_good, phase::Phase, request_head, tunnel};
+use super::{dial, last_good, phase::Phase, request_head, tunnel};
 use crate::snapshot::{Attempts, Outcome, Picked, RouteEntry};
-use crate::upstream::connect::connect;
-use crate::upstream::pool::Connection;
 
 /// An event stream may be silent for long; it ends when somebody closes it.
 const EVENT_STREAM_IDLE: Duration = Duration::from_secs(3600);
@@ -238,11 +236,12 @@ async fn attempt(
 ) -> Result<Attempt, (Failed, bool)> {
     let endpoint = picked.endpoint;
     loop {
-        let pooled = worker.pool.borrow_mut().take(endpoint.origin.id, now);
+        let is_tunnel = request.call.head.upgrade() == Upgrade::WebSocket;
+        let pooled = dial::pooled(worker, endpoint, is_tunnel, now);
         let mut connection = if let Some(connection) = pooled {
             connection
         } else {
-            let dialled = dial(worker, request.route, picked).await;
+            let dialled = dial::dial(worker, request.route, endpoint, is_tunnel).await;
             now = Instant::now();
             dialled.map_err(|refusal| (Failed::Connect(refusal), false))?
         };
@@ -275,10 +274,14 @@ async fn attempt(
             Err(failure) => failure,
         };
         let connection = &mut attempt.connection;
-        let is_stale = connection.reused && !attempt.answered && matches!(failure, Failure::Closed);
+        let is_closed = !attempt.answered && matches!(failure, Failure::Closed);
         // Between our look at the pooled connection and our bytes the other side may have closed it. If its kernel never
         // acknowledged a byte of this request, no program has read it, and sending it again is safe whatever it does.
         let was_unseen = !attempt.answered && connection.is_last_request_unseen();
+        if was_unseen || matches!(failure, Failure::Timeout) {
+            connection.retire();
+        }
+        let is_stale = connection.may_be_stale(was_unseen) && is_closed;
         let may_repeat = upload.replay.is_whole() && (was_unseen || is_repeatable(request.call));
         if is_stale && may_repeat {
             now = Instant::now();
@@ -288,27 +291,6 @@ async fn attempt(
             continue;
         }
         return Err((Failed::Exchange(failure), !was_unseen));
-    }
-}
-
-async fn dial(
-    worker: &Worker,
-    route: &RouteEntry,
-    picked: &Picked<'_>,
-) -> Result<Connection, Refusal> {
-    let origin = &picked.endpoint.origin;
-    match tokio::time::timeout(
-        route.times.connect,
-        connect(origin, &worker.shared.upstream_tls),
-    )
-    .await
-    {
-        Ok(Ok(stream)) => Ok(Connection::new(stream, origin.id, worker.take_buffer())),
-        Ok(Err(error)) => {
-            tracing::debug!(route = %route.spec.id, upstream = %picked.endpoint.url, %error, "an upstream cannot be reached");
-            Err(Refusal::ConnectFailed)
-        }
-        Err(_) => Err(Refusal::ConnectTimeout),
     }
 }
 

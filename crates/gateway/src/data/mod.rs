@@ -3,30 +3,32 @@
 pub(crate) mod body;
 pub(crate) mod buffer;
 mod call;
-mod client;
+pub(crate) mod client;
 mod clock;
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod deadline;
+mod dial;
 mod exchange;
 mod fallback;
 mod forward;
 pub(crate) mod forwarded;
 mod identity;
-mod idle;
+pub(crate) mod idle;
 mod last_good;
 mod limits;
-mod line;
+pub(crate) mod line;
 pub(crate) mod listen;
 pub(crate) mod metrics;
-mod outgoing;
+pub(crate) mod outgoing;
 mod own;
 pub(crate) mod phase;
 mod rate_headers;
-mod refusal;
+pub(crate) mod refusal;
 mod replay;
 mod request_head;
 mod response_head;
 mod routes;
+pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;
 mod tunnel;
@@ -47,6 +49,7 @@ use crate::keys::Keys;
 use crate::legacy_keys::LegacyVerifier;
 use crate::maintenance::Maintenance;
 use crate::snapshot::Snapshot;
+use crate::upstream::connect::UpstreamTls;
 
 /// A client must take a response of the gateway's own within this time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,7 +69,7 @@ pub(crate) struct Shared {
     pub(crate) one_listener: bool,
     /// TLS on the public listener, if it speaks TLS.
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
-    pub(crate) upstream_tls: Arc<rustls::ClientConfig>,
+    pub(crate) upstream_tls: UpstreamTls,
     pub(crate) metrics: Arc<metrics::Metrics>,
     pub(crate) phase: Arc<phase::PhaseCell>,
     pub(crate) clock: Clock,

@@ -41,11 +41,12 @@ impl Outgoing {
         self.pending() >= HIGH_WATER
     }
 
+    /// Whether nothing is left to do: what was written may still be held back by TLS or flow control, and counts until then.
     pub(crate) fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
+        self.bytes.is_empty()
     }
 
-    /// Writes until all is out. TLS is flushed as well. Returns how many bytes left in this call.
+    /// Writes until all is out, also out of what TLS or flow control hold back.
     pub(crate) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
@@ -62,7 +63,7 @@ impl Outgoing {
             self.sent += count;
             self.total += count as u64;
         }
-        if stream.is_tls() {
+        if stream.holds_back() {
             ready!(stream.poll_flush(cx))?;
         }
         self.clear();

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 
-use bastide_http1::{BodyDecoder, Step};
+use bastide_http1::{BodyDecoder, BodyError, Step};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
@@ -102,24 +102,16 @@ async fn read_body(
             Ok(Step::More { consumed }) => {
                 client.input.consume(consumed);
                 match poll_fn(|cx| client.poll_fill(cx)).await {
-                    Ok(0) => decoder.end_of_input().map_err(malformed)?,
+                    Ok(0) => decoder.end_of_input()?,
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                         return Err(Refusal::BodyTimeout);
                     }
-                    Err(_) => return Err(malformed(bastide_http1::BodyError::Truncated)),
+                    Err(_) => return Err(BodyError::Truncated.into()),
                 }
             }
-            Err(error) => return Err(malformed(error)),
+            Err(error) => return Err(error.into()),
         }
-    }
-}
-
-fn malformed(error: bastide_http1::BodyError) -> Refusal {
-    Refusal::Malformed {
-        status: error.status(),
-        code: error.code(),
-        detail: error.to_string(),
     }
 }
 

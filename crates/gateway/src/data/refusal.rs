@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bastide_http1::{BodyError, RequestError};
 use bastide_routing::PathError;
 
 /// Why a request was not answered by an upstream.
@@ -64,6 +65,26 @@ pub(crate) enum Refusal {
     BodyTimeout,
     /// The client's head took too long.
     HeadTimeout,
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        Self::Malformed {
+            status: error.status(),
+            code: error.code(),
+            detail: error.to_string(),
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        Self::Malformed {
+            status: error.status(),
+            code: error.code(),
+            detail: error.to_string(),
+        }
+    }
 }
 
 impl Refusal {

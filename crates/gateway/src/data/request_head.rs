@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bastide_http1::{self as http1, Known, RequestBody, RequestHead, Upgrade};
+use bastide_http1::{self as http1, Known, RequestBody, RequestHead, Upgrade, Version};
 
 use super::call::Call;
 use crate::snapshot::{Endpoint, RouteEntry};
@@ -114,7 +114,12 @@ fn write_provenance(out: &mut Vec<u8>, call: &Call<'_>, wanted: impl Fn(&[u8]) -
         http1::copy_field(out, b"X-Tenant-Id", identity.tenant.id_text.as_bytes());
     }
     http1::copy_field(out, b"X-Request-Id", call.request_id.as_bytes());
-    out.extend_from_slice(b"Via: 1.1 bastide\r\n");
+    // How the request came, not how it goes on (RFC 9110 section 7.6.3).
+    out.extend_from_slice(match head.version() {
+        Version::Http10 => b"Via: 1.0 bastide\r\n",
+        Version::Http11 => b"Via: 1.1 bastide\r\n",
+        Version::Http2 => b"Via: 2.0 bastide\r\n",
+    });
 }
 
 fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {

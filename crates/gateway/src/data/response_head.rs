@@ -38,10 +38,10 @@ impl Framing {
         match body {
             ResponseBody::None => Self::None,
             ResponseBody::Length(length) => Self::Length(length),
-            ResponseBody::Chunked | ResponseBody::UntilClose if version == Version::Http11 => {
-                Self::Chunked
+            ResponseBody::Chunked | ResponseBody::UntilClose if version == Version::Http10 => {
+                Self::UntilClose
             }
-            ResponseBody::Chunked | ResponseBody::UntilClose => Self::UntilClose,
+            ResponseBody::Chunked | ResponseBody::UntilClose => Self::Chunked,
         }
     }
 }

@@ -1,141 +1,115 @@
-//! A connection's bytes, whatever carries them: TCP, a Unix socket, or TLS over TCP.
+//! What a message is read from or written to: a connection of its own that speaks HTTP/1.1, or one exchange of a shared
+//! HTTP/2 connection, which reads and writes the same bytes.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use std::task::{Context, Poll};
 
 use super::buffer::Buffer;
+use super::socket::Socket;
+use crate::http2::{Inbound, Outbound};
 
 pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    TlsServer(Box<tokio_rustls::server::TlsStream<TcpStream>>),
-    TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-/// Runs one expression for whichever stream there is.
-macro_rules! each {
-    ($self:expr, $stream:ident => $body:expr) => {
-        match $self {
-            Stream::Tcp($stream) => $body,
-            Stream::Unix($stream) => $body,
-            Stream::TlsServer($stream) => $body,
-            Stream::TlsClient($stream) => $body,
-        }
-    };
+    Socket(Socket),
+    /// A client's request.
+    Inbound(Box<Inbound>),
+    /// A request to an upstream.
+    Outbound(Box<Outbound>),
 }
 
 impl Stream {
     /// Reads once into the buffer. `Ok(0)` is the end of the stream.
+    #[inline]
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(buffer.room());
-        let polled = each!(self, stream => Pin::new(stream).poll_read(cx, &mut room));
-        let count = room.filled().len();
-        polled.map_ok(|()| {
-            buffer.filled(count);
-            count
-        })
+        match self {
+            Self::Socket(socket) => socket.poll_fill(cx, buffer),
+            Self::Inbound(exchange) => exchange.poll_fill(cx, buffer),
+            Self::Outbound(exchange) => exchange.poll_fill(cx, buffer),
+        }
     }
 
     /// Writes once; how much of `bytes` went out.
+    #[inline]
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+        match self {
+            Self::Socket(socket) => socket.poll_write(cx, bytes),
+            Self::Inbound(exchange) => exchange.poll_write(cx, bytes),
+            Self::Outbound(exchange) => exchange.poll_write(cx, bytes),
+        }
     }
 
-    /// Pushes out what TLS still holds back. Does nothing on the others.
+    /// Pushes out what TLS or flow control still hold back.
+    #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_flush(cx))
+        match self {
+            Self::Socket(socket) => socket.poll_flush(cx),
+            Self::Inbound(exchange) => exchange.poll_flush(cx),
+            Self::Outbound(exchange) => exchange.poll_flush(cx),
+        }
     }
 
-    /// Ends our direction.
+    /// Ends our direction. An exchange of HTTP/2 ends with its message.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+        match self {
+            Self::Socket(socket) => socket.poll_shutdown(cx),
+            Self::Inbound(_) | Self::Outbound(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// Waits until there is something to read, without a buffer in hand, so that idle connections need none.
-    /// TLS keeps buffers of its own and answers at once.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
-            Self::TlsServer(_) | Self::TlsClient(_) => Poll::Ready(Ok(())),
+            Self::Socket(socket) => socket.poll_readable(cx),
+            Self::Inbound(_) | Self::Outbound(_) => Poll::Ready(Ok(())),
         }
     }
 
     /// Whether the other side has said nothing since: neither bytes nor an end. A pooled connection on which there is
     /// something to read is dead or out of step.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let mut byte = [0];
-        let would_block = |result: io::Result<usize>| matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
         match self {
-            // Costs a system call only if the reactor has seen an event on it.
-            Self::Tcp(stream) => would_block(stream.try_read(&mut byte)),
-            Self::Unix(stream) => would_block(stream.try_read(&mut byte)),
-            // A TLS 1.3 peer may have sent session tickets, so the records themselves have to be looked at.
-            Self::TlsServer(_) | Self::TlsClient(_) => {
-                let mut room = ReadBuf::new(&mut byte);
-                let mut cx = Context::from_waker(Waker::noop());
-                each!(self, stream => Pin::new(stream).poll_read(&mut cx, &mut room)).is_pending()
-            }
+            Self::Socket(socket) => socket.is_quiet(),
+            Self::Inbound(_) | Self::Outbound(_) => false,
         }
     }
 
     /// How many bytes the other side's kernel has acknowledged, where that can be told.
     pub(crate) fn bytes_acknowledged(&self) -> Option<u64> {
         match self {
-            Self::Tcp(stream) => crate::sys::tcp_bytes_acknowledged(stream).ok(),
-            Self::Unix(_) | Self::TlsServer(_) | Self::TlsClient(_) => None,
+            Self::Socket(socket) => socket.bytes_acknowledged(),
+            Self::Inbound(_) | Self::Outbound(_) => None,
         }
     }
 
-    /// Makes the coming close a reset. TLS ends without its closing alert, which says the same.
-    pub(crate) fn reset(&self) {
-        if let Self::Tcp(stream) = self {
-            // A socket that cannot be told closes in order, which is all that is left.
-            stream.set_zero_linger().ok();
+    /// Makes the coming close one that nobody takes for an orderly end.
+    pub(crate) fn reset(&mut self) {
+        match self {
+            Self::Socket(socket) => socket.reset(),
+            Self::Inbound(exchange) => exchange.reset(),
+            // An exchange that is dropped before its end is cancelled.
+            Self::Outbound(_) => {}
         }
     }
 
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::TlsServer(_) | Self::TlsClient(_))
+    /// Whether what was written may still be held back.
+    #[inline]
+    pub(crate) fn holds_back(&self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.is_tls(),
+            Self::Inbound(_) | Self::Outbound(_) => true,
+        }
     }
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, into))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Self::poll_write(self.get_mut(), cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_flush(self.get_mut(), cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_shutdown(self.get_mut(), cx)
+impl From<Socket> for Stream {
+    fn from(socket: Socket) -> Self {
+        Self::Socket(socket)
     }
 }

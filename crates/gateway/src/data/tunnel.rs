@@ -8,6 +8,7 @@ use super::call::Call;
 use super::client::Client;
 use super::connection::After;
 use super::exchange::Attempt;
+use super::stream::Stream;
 use super::worker::Worker;
 use super::{WRITE_TIMEOUT, response_head};
 use crate::snapshot::RouteEntry;
@@ -36,21 +37,21 @@ pub(crate) async fn run(
         return After::Cut;
     }
     let mut upstream = attempt.connection;
+    // Nobody but a connection of its own can have agreed to become something else.
+    let (Stream::Socket(near), Stream::Socket(far)) = (&mut client.stream, &mut upstream.stream)
+    else {
+        return After::Cut;
+    };
     let early = [
-        upstream.stream.write_all(client.input.data()).await,
-        client.stream.write_all(upstream.buffer.data()).await,
+        far.write_all(client.input.data()).await,
+        near.write_all(upstream.buffer.data()).await,
     ];
     worker.give_buffer(std::mem::take(&mut client.input));
     worker.give_buffer(std::mem::take(&mut upstream.buffer));
     if early.iter().all(Result::is_ok) {
         // How a tunnel ends is its two ends' affair.
-        let _: Result<(u64, u64), std::io::Error> = tokio::io::copy_bidirectional_with_sizes(
-            &mut client.stream,
-            &mut upstream.stream,
-            BUFFER,
-            BUFFER,
-        )
-        .await;
+        let _: Result<(u64, u64), std::io::Error> =
+            tokio::io::copy_bidirectional_with_sizes(near, far, BUFFER, BUFFER).await;
     }
     After::Cut
 }

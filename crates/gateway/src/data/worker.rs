@@ -20,7 +20,7 @@ use super::buffer::{self, Buffer};
 use super::idle::Seat;
 use super::metrics::WorkerMetrics;
 use super::phase::Phase;
-use super::stream::Stream;
+use super::socket::Socket;
 use super::{Shared, connection};
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::Pool;
@@ -222,18 +222,18 @@ fn start(worker: Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr) {
     worker.connections.set(worker.connections.get() + 1);
     let counted = Counted(Rc::clone(&worker));
     tokio::task::spawn_local(async move {
-        let stream = match worker.shared.tls.clone() {
-            None => Some(Stream::Tcp(stream)),
+        let socket = match worker.shared.tls.clone() {
+            None => Some(Socket::Tcp(stream)),
             Some(acceptor) => {
                 match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => Some(Stream::TlsServer(Box::new(stream))),
+                    Ok(Ok(stream)) => Some(Socket::TlsServer(Box::new(stream))),
                     // Scanners and plain HTTP, mostly; nothing that an operator could mend.
                     Ok(Err(_)) | Err(_) => None,
                 }
             }
         };
-        if let Some(stream) = stream {
-            connection::serve(worker, stream, peer).await;
+        if let Some(socket) = socket {
+            connection::serve(worker, socket, peer).await;
         }
         drop(counted);
     });

@@ -20,8 +20,8 @@ pub use resilience::{
     Timeouts,
 };
 pub use route::{
-    Auth, LoadBalancing, MethodRule, PathType, Route, Upstream, UpstreamAddress, UpstreamUrl,
-    UpstreamUrlError,
+    Auth, LoadBalancing, MethodRule, PathType, Protocol, Route, Upstream, UpstreamAddress,
+    UpstreamUrl, UpstreamUrlError,
 };
 pub use state::{Audit, Change, Delta, Entity, Revision, State};
 pub use tenant::{ManagedBy, Tenant};

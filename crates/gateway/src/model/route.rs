@@ -141,6 +141,28 @@ pub struct Upstream {
     /// Milliseconds until the response's head. Default 30 000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// What is spoken to it. Default `auto`.
+    #[serde(default, skip_serializing_if = "Protocol::is_auto")]
+    pub protocol: Protocol,
+}
+
+/// The version of HTTP that is spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Over TLS what the upstream prefers (ALPN), else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 always.
+    Http1,
+    /// HTTP/2 always; without TLS by prior knowledge. What gRPC servers need.
+    Http2,
+}
+
+impl Protocol {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
 }
 
 fn one() -> u32 {

@@ -46,7 +46,7 @@ impl Endpoint {
         };
         Ok(Self {
             url: upstream.url.clone(),
-            origin: origins.get(&upstream.url.address),
+            origin: origins.get(&upstream.url.address, upstream.protocol),
             base_path: BasePath::parse(&upstream.url.base_path)?,
             host_line: format!("Host: {host}\r\n").into_bytes().into_boxed_slice(),
             timeout: upstream.timeout.map(Duration::from_millis),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::model::UpstreamAddress;
+use crate::model::{Protocol, UpstreamAddress};
 
 /// How often names are looked up again. The resolver of the system does not tell how long an answer holds.
 pub(crate) const REFRESH: Duration = Duration::from_secs(10);
@@ -21,6 +21,7 @@ pub(crate) struct OriginId(u32);
 pub(crate) struct Origin {
     pub(crate) id: OriginId,
     pub(crate) address: UpstreamAddress,
+    pub(crate) protocol: Protocol,
     /// Every address of the name. Empty until it was first resolved.
     resolved: ArcSwap<Vec<SocketAddr>>,
     /// Where the next connection starts in the list, so that all addresses get their share.
@@ -28,7 +29,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    fn new(id: OriginId, address: UpstreamAddress) -> Self {
+    fn new(id: OriginId, address: UpstreamAddress, protocol: Protocol) -> Self {
         let literal = match &address {
             UpstreamAddress::Tcp { host, port, .. } => host
                 .parse::<IpAddr>()
@@ -39,6 +40,7 @@ impl Origin {
         Self {
             id,
             address,
+            protocol,
             resolved: ArcSwap::from_pointee(literal),
             turn: AtomicU32::new(0),
         }
@@ -92,20 +94,21 @@ impl Origin {
 /// All origins that some snapshot names.
 #[derive(Default)]
 pub(crate) struct Origins {
-    known: Mutex<HashMap<UpstreamAddress, Weak<Origin>>>,
+    known: Mutex<HashMap<(UpstreamAddress, Protocol), Weak<Origin>>>,
     next_id: AtomicU32,
 }
 
 impl Origins {
-    /// The origin of an address, made when it is new.
-    pub(crate) fn get(&self, address: &UpstreamAddress) -> Arc<Origin> {
+    /// The origin of an address, made when it is new. Another protocol there is another origin.
+    pub(crate) fn get(&self, address: &UpstreamAddress, protocol: Protocol) -> Arc<Origin> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(origin) = known.get(address).and_then(Weak::upgrade) {
+        let key = (address.clone(), protocol);
+        if let Some(origin) = known.get(&key).and_then(Weak::upgrade) {
             return origin;
         }
         let id = OriginId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let origin = Arc::new(Origin::new(id, address.clone()));
-        known.insert(address.clone(), Arc::downgrade(&origin));
+        let origin = Arc::new(Origin::new(id, address.clone(), protocol));
+        known.insert(key, Arc::downgrade(&origin));
         origin
     }
 
@@ -145,19 +148,22 @@ mod tests {
     #[test]
     fn the_same_place_is_the_same_origin_while_somebody_names_it() {
         let origins = Origins::default();
-        let one = origins.get(&address("http://127.0.0.1:1/a"));
-        let two = origins.get(&address("http://127.0.0.1:1/b"));
+        let one = origins.get(&address("http://127.0.0.1:1/a"), Protocol::Auto);
+        let two = origins.get(&address("http://127.0.0.1:1/b"), Protocol::Auto);
         assert!(Arc::ptr_eq(&one, &two));
+        let other = origins.get(&address("http://127.0.0.1:1"), Protocol::Http2);
+        assert_ne!(one.id, other.id);
         let old = one.id;
-        drop((one, two));
+        drop((one, two, other));
         assert!(origins.live().is_empty());
-        assert_ne!(origins.get(&address("http://127.0.0.1:1")).id, old);
+        let again = origins.get(&address("http://127.0.0.1:1"), Protocol::Auto);
+        assert_ne!(again.id, old);
     }
 
     #[tokio::test]
     async fn a_name_is_resolved_and_its_addresses_take_turns() {
         let origins = Origins::default();
-        let origin = origins.get(&address("http://localhost:81"));
+        let origin = origins.get(&address("http://localhost:81"), Protocol::Auto);
         let first = origin.addresses().await.unwrap();
         assert!(first.iter().all(|a| a.port() == 81 && a.ip().is_loopback()));
         let second = origin.addresses().await.unwrap();

@@ -1,13 +1,18 @@
-//! Idle HTTP/1.1 connections of one worker, by origin. Last in, first out: the warm ones stay warm, the rest expire.
+//! Connections of one worker to upstreams, by origin: idle ones of HTTP/1.1, and those of HTTP/2, which many requests
+//! share. The one used last is used next: the warm ones stay warm, the rest expire.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::origin::OriginId;
+use super::origin::{Origin, OriginId};
 use crate::data::buffer::Buffer;
 use crate::data::stream::Stream;
+use crate::http2::SharedConnection;
+use crate::model::Protocol;
 
 /// How long an idle connection is kept where the upstream names no time: below the 5 s after which Node closes, the
 /// shortest of the common servers, so that it is us who let go first.
@@ -15,6 +20,9 @@ pub(crate) const IDLE: Duration = Duration::from_secs(4);
 
 /// Taken off the time that an upstream names, for the way there.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// How long an HTTP/2 connection without a request is kept. Its end is announced, so there is no hurry.
+const IDLE_SHARED: Duration = Duration::from_secs(60);
 
 /// So many per origin and worker are kept; more are closed.
 const MAX_IDLE_PER_ORIGIN: usize = 256;
@@ -54,9 +62,25 @@ impl Connection {
     /// Whether not one byte of the request that was just written reached the other side's kernel, so that no program can
     /// have acted on it. `false` where that cannot be told.
     pub(crate) fn is_last_request_unseen(&self) -> bool {
+        if let Stream::Outbound(exchange) = &self.stream {
+            return exchange.is_unseen();
+        }
         match (self.acknowledged_at_first, self.stream.bytes_acknowledged()) {
             (Some(first), Some(now)) => now.saturating_sub(first) == self.written,
             _ => false,
+        }
+    }
+
+    /// Whether its end, met before any answer, may be one that came before the request. On a shared connection a request can
+    /// end by itself, so there it has to be known.
+    pub(crate) fn may_be_stale(&self, was_unseen: bool) -> bool {
+        self.reused && (was_unseen || matches!(self.stream, Stream::Socket(_)))
+    }
+
+    /// Has later requests take another one, if it is one that they would share.
+    pub(crate) fn retire(&self) {
+        if let Stream::Outbound(exchange) = &self.stream {
+            exchange.retire();
         }
     }
 }
@@ -66,13 +90,21 @@ struct Idle {
     until: Instant,
 }
 
+struct Shared {
+    connection: SharedConnection,
+    used: Instant,
+}
+
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: HashMap<OriginId, Vec<Idle>>,
+    shared: HashMap<OriginId, Vec<Shared>>,
+    /// Who connects to an origin that speaks HTTP/2: one at a time, for the others can share what comes of it.
+    dialling: HashMap<OriginId, Rc<Mutex<()>>>,
 }
 
 impl Pool {
-    /// A connection that was alive a moment ago.
+    /// A connection of its own that was alive a moment ago.
     pub(crate) fn take(&mut self, origin: OriginId, now: Instant) -> Option<Connection> {
         let idle = self.idle.get_mut(&origin)?;
         while let Some(mut entry) = idle.pop() {
@@ -101,8 +133,56 @@ impl Pool {
         }
     }
 
+    /// An exchange on a connection that others use as well.
+    pub(crate) fn share(&mut self, origin: OriginId, now: Instant) -> Option<Connection> {
+        let shared = self.shared.get_mut(&origin)?;
+        shared.retain_mut(|entry| entry.connection.is_alive());
+        let entry = shared
+            .iter_mut()
+            .find(|entry| entry.connection.has_room())?;
+        entry.used = now;
+        let stream = Stream::Outbound(Box::new(entry.connection.exchange()));
+        let mut connection = Connection::new(stream, origin, Buffer::default());
+        connection.reused = true;
+        Some(connection)
+    }
+
+    /// Takes in a new connection that many may use, and gives out the first exchange on it.
+    pub(crate) fn add_shared(
+        &mut self,
+        origin: OriginId,
+        connection: SharedConnection,
+        now: Instant,
+    ) -> Connection {
+        let stream = Stream::Outbound(Box::new(connection.exchange()));
+        let entry = Shared {
+            connection,
+            used: now,
+        };
+        self.shared.entry(origin).or_default().push(entry);
+        self.dialling.entry(origin).or_default();
+        Connection::new(stream, origin, Buffer::default())
+    }
+
+    /// Whose turn it is to connect, if the origin is known to speak HTTP/2.
+    pub(crate) fn turn(&mut self, origin: &Origin) -> Option<Rc<Mutex<()>>> {
+        if origin.protocol == Protocol::Http2 {
+            return Some(Rc::clone(self.dialling.entry(origin.id).or_default()));
+        }
+        self.dialling.get(&origin.id).map(Rc::clone)
+    }
+
     /// Closes what expired or was closed by the other side.
     pub(crate) fn sweep(&mut self, now: Instant) {
+        self.shared.retain(|_, shared| {
+            shared.retain_mut(|entry| {
+                let is_used = entry.connection.users() > 0 || entry.used + IDLE_SHARED > now;
+                is_used && entry.connection.is_alive()
+            });
+            !shared.is_empty()
+        });
+        self.dialling
+            .retain(|origin, turn| self.shared.contains_key(origin) || Rc::strong_count(turn) > 1);
         self.idle.retain(|_, idle| {
             idle.retain_mut(|entry| entry.until > now && entry.connection.stream.is_quiet());
             !idle.is_empty()
@@ -110,6 +190,8 @@ impl Pool {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.idle.values().map(Vec::len).sum()
+        let unused = |shared: &&Shared| shared.connection.users() == 0;
+        let shared = self.shared.values().flatten().filter(unused).count();
+        self.idle.values().map(Vec::len).sum::<usize>() + shared
     }
 }

@@ -8,21 +8,22 @@ use std::time::Duration;
 
 use bastide_http1::{self as http1, Limits, Method, ResponseHead};
 use bastide_resilience::health::next_probe_after;
-use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::connect::connect;
+use super::connect::{Connected, UpstreamTls, connect};
 use super::origin::Origin;
 use crate::data::buffer::Buffer;
+use crate::data::outgoing::Outgoing;
+use crate::data::stream::Stream;
 use crate::model::HealthCheck;
 use crate::snapshot::{EndpointState, Snapshot};
 
 /// Runs the probes of whatever the current snapshot asks for.
 pub(crate) struct Prober {
     running: HashMap<(Uuid, String), Running>,
-    tls: Arc<rustls::ClientConfig>,
+    tls: UpstreamTls,
 }
 
 struct Running {
@@ -43,11 +44,11 @@ struct Target {
     state: Arc<EndpointState>,
     head: Vec<u8>,
     check: HealthCheck,
-    tls: Arc<rustls::ClientConfig>,
+    tls: UpstreamTls,
 }
 
 impl Prober {
-    pub(crate) fn new(tls: Arc<rustls::ClientConfig>) -> Self {
+    pub(crate) fn new(tls: UpstreamTls) -> Self {
         Self {
             running: HashMap::new(),
             tls,
@@ -76,7 +77,7 @@ impl Prober {
                             state: Arc::clone(&endpoint.state),
                             head: probe_head(&endpoint.host_line, &check.endpoint),
                             check: check.clone(),
-                            tls: Arc::clone(&self.tls),
+                            tls: self.tls.clone(),
                         };
                         Running {
                             check: check.clone(),
@@ -117,9 +118,14 @@ async fn probe_for_ever(target: Target) {
 
 /// One probe; the status of the answer.
 async fn probe(target: &Target) -> io::Result<u16> {
-    let mut stream = connect(&target.origin, &target.tls).await?;
-    stream.write_all(&target.head).await?;
-    stream.flush().await?;
+    let protocol = target.origin.protocol;
+    let mut stream = match connect(&target.origin, protocol, &target.tls).await? {
+        Connected::Http1(socket) => Stream::Socket(socket),
+        Connected::Http2(connection) => Stream::Outbound(Box::new(connection.exchange())),
+    };
+    let mut out = Outgoing::default();
+    out.bytes.extend_from_slice(&target.head);
+    poll_fn(|cx| out.poll_flush(cx, &mut stream)).await?;
     let mut buffer = Buffer::default();
     let mut response = ResponseHead::new();
     let limits = Limits::default();

@@ -3,20 +3,28 @@
 use bastide_config::{Node, parse};
 
 use super::resilience::MAX_MS;
-use crate::model::{Upstream, UpstreamUrl};
+use crate::model::{Protocol, Upstream, UpstreamUrl};
 
 const MAX_URL: usize = 2_048;
 
-/// An endpoint: `url`, `weight?`, `timeout?`.
+const PROTOCOLS: &[(&str, Protocol)] = &[
+    ("auto", Protocol::Auto),
+    ("http1", Protocol::Http1),
+    ("http2", Protocol::Http2),
+];
+
+/// An endpoint: `url`, `weight?`, `timeout?`, `protocol?`.
 pub(super) fn upstream(node: Node<'_, '_>) -> Option<Upstream> {
     node.object(|fields| {
         let url = fields.required("url", url);
         let weight = fields.or("weight", 1, parse::integer(1..=65_535));
         let timeout = fields.optional("timeout", parse::integer(1..=MAX_MS));
+        let protocol = fields.or("protocol", Protocol::Auto, parse::choice(PROTOCOLS));
         Some(Upstream {
             url: url?,
             weight,
             timeout,
+            protocol,
         })
     })
 }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::model::{
-    ApiKey, Auth, KeyHash, LoadBalancing, ManagedBy, MethodRule, PathType, RateLimit, Route, State,
-    Tenant, Upstream, UpstreamUrl,
+    ApiKey, Auth, KeyHash, LoadBalancing, ManagedBy, MethodRule, PathType, Protocol, RateLimit,
+    Route, State, Tenant, Upstream, UpstreamUrl,
 };
 
 /// Makes two tests of each function that takes a fixture.
@@ -98,6 +98,7 @@ fn route(tenant: Option<&Tenant>, path: &str) -> Route {
             url,
             weight: 2,
             timeout: None,
+            protocol: Protocol::default(),
         }],
         load_balancing: LoadBalancing::Weighted,
         rate_limit: Some(RateLimit::per_minute(3)),

@@ -1,0 +1,53 @@
+//! HTTP/2 at both edges (RFC 9113).
+//!
+//! One exchange of an HTTP/2 connection is dressed as an HTTP/1.1 connection that carries one request: it reads and
+//! writes the bytes that such a connection would. The line between the edges knows one form of every message, so that no
+//! rule has a second version that could differ, and every pair of versions works because each works. The framing itself is
+//! the crate `h2`'s.
+//!
+//! A request's head comes in by its parts and never as text ([`Inbound`]); what goes the other way is text of the gateway's
+//! own, read back by the strict parser before a field of it goes out.
+
+mod body;
+mod inbound;
+mod outbound;
+mod server;
+mod shared;
+
+pub(crate) use inbound::Inbound;
+pub(crate) use outbound::Outbound;
+pub(crate) use server::serve;
+pub(crate) use shared::{SharedConnection, handshake};
+
+use std::io;
+
+use bastide_http1::Limits;
+
+/// Bytes of a body that a peer may send before it was told that they were taken: the default of RFC 9113, which bounds what
+/// one slow receiver makes us keep.
+const STREAM_WINDOW: u32 = 64 * 1024 - 1;
+
+/// The same for all exchanges of a connection together.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes of one exchange that wait for the peer's permission.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// What the gateway itself writes is longer than what it takes from others: a request, and what it adds.
+fn own_limits() -> Limits {
+    let limits = Limits::default();
+    Limits {
+        head_bytes: 4 * limits.head_bytes,
+        fields: 4 * limits.fields,
+        target_bytes: 2 * limits.head_bytes,
+        ..limits
+    }
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn broken(error: h2::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, error)
+}
