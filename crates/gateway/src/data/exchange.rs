@@ -5,25 +5,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bastide_http1::{
-    BodyDecoder, BodyEncoder, BodyError, Limits, Method, RequestBody, ResponseBody, ResponseError,
-    ResponseHead,
+    BodyDecoder, BodyEncoder, BodyError, Limits, Method, ResponseBody, ResponseError, ResponseHead,
 };
 use tokio::time::Instant;
 
 use super::body::{PumpError, Sink, Source, poll_pump};
 use super::client::Client;
-use super::deadline::Deadline;
 use super::outgoing::Outgoing;
-use super::replay::Replay;
+use super::pace::{GRACE, Pace, Progress, Times};
 use super::response_head::Framing;
+use super::upload::Upload;
 use crate::upstream::pool::Connection;
-
-/// The first seconds of a body, in which its pace is not looked at.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// Bytes per second that a client must send of its body, over each [`GRACE`]. A total time would cut off honest uploads
-/// on thin lines; one byte a minute is no honest upload.
-const MIN_RATE: u64 = 256;
 
 /// Bytes that are read ahead while a request is being answered.
 const MAX_PIPELINED: usize = 64 * 1024;
@@ -31,40 +23,27 @@ const MAX_PIPELINED: usize = 64 * 1024;
 /// Interim responses (1xx) that an upstream may send before the final one.
 const MAX_INTERIM: u32 = 16;
 
-/// The request's body on its way to whichever upstream is being tried.
-pub(crate) struct Upload {
-    decoder: BodyDecoder,
-    encoder: BodyEncoder,
-    framing: RequestBody,
-    /// What went out so far, for another attempt.
-    pub(crate) replay: Replay,
-    /// Bytes that moved.
-    moved: u64,
-    done: bool,
-    /// The client waits for `100 Continue` before it sends.
-    expects_continue: bool,
+/// What all attempts at one request work on, one after the other.
+pub(crate) struct Exchange<'a> {
+    pub(crate) client: &'a mut Client,
+    pub(crate) upload: Upload,
+    /// The response's head, once it came.
+    pub(crate) response: &'a mut ResponseHead,
+    /// The request's, by which a response is framed.
+    pub(crate) method: Method,
+    pub(crate) limits: &'a Limits,
 }
 
 /// Bytes on their way to an upstream, and the connection that they take.
 pub(crate) struct Attempt {
     pub(crate) connection: Connection,
     pub(crate) out: Outgoing,
+    pub(crate) times: Times,
     /// Whether any byte of a response came.
     pub(crate) answered: bool,
     /// The upstream stopped reading; it may still have answered.
     upload_broken: bool,
     interim: u32,
-}
-
-/// How long an attempt may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
-    /// Until the response's head, counted from the end of the request.
-    pub(crate) head: Duration,
-    /// Without a byte, in a body.
-    pub(crate) idle: Duration,
-    /// The end of everything, if there is one.
-    pub(crate) total: Option<Instant>,
 }
 
 /// Why an attempt brought no response.
@@ -84,70 +63,21 @@ pub(crate) enum Failure {
     Timeout,
 }
 
-impl Upload {
-    pub(crate) fn new(framing: RequestBody, expects_continue: bool, limits: &Limits) -> Self {
-        Self {
-            decoder: BodyDecoder::new(framing, limits),
-            encoder: BodyEncoder::new(framing),
-            framing,
-            replay: Replay::default(),
-            moved: 0,
-            done: false,
-            expects_continue,
-        }
-    }
-
-    /// What is left of the body on the client's connection.
-    pub(crate) fn into_rest(self) -> BodyDecoder {
-        self.decoder
-    }
-
-    /// Whether the whole body went up.
-    pub(crate) fn is_done(&self) -> bool {
-        self.done
-    }
-
-    /// Whether the client's connection stands at the end of this request, so that another may follow.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.decoder.is_done() || self.framing == RequestBody::None
-    }
-
-    /// Begins again for another attempt: what went out before goes out first.
-    pub(crate) fn restart(&mut self, out: &mut Outgoing) {
-        self.encoder = BodyEncoder::new(self.framing);
-        self.done = false;
-        self.encoder
-            .encode(self.replay.bytes(), &mut out.bytes)
-            .expect("what fitted the announced length once fits it again");
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &mut Client,
-        attempt: &mut Attempt,
-    ) -> Poll<Result<(), PumpError>> {
-        let mut source = Source {
-            stream: &mut client.stream,
-            buffer: &mut client.input,
-            decoder: &mut self.decoder,
-        };
-        let mut sink = Sink {
-            stream: &mut attempt.connection.stream,
-            out: &mut attempt.out,
-            encoder: &mut self.encoder,
-        };
-        poll_pump(cx, &mut source, &mut sink, &mut self.moved, |data| {
-            self.replay.record(data);
-        })
-    }
+/// Which side broke a response off. The client sees a response cut short, never one that looks whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RelayError {
+    /// The client went away or took nothing for too long.
+    Client,
+    /// The upstream broke off or sent nothing for too long.
+    Upstream,
 }
 
 impl Attempt {
-    pub(crate) fn new(connection: Connection, out: Outgoing) -> Self {
+    pub(crate) fn new(connection: Connection, out: Outgoing, times: Times) -> Self {
         Self {
             connection,
             out,
+            times,
             answered: false,
             upload_broken: false,
             interim: 0,
@@ -155,27 +85,19 @@ impl Attempt {
     }
 
     /// Sends the request, whose head is in `out`, and reads the response's head.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "both connections, the body and its bounds meet here"
-    )]
     pub(crate) async fn run(
         &mut self,
-        client: &mut Client,
-        upload: &mut Upload,
-        response: &mut ResponseHead,
-        method: Method,
-        limits: &Limits,
-        times: &Times,
+        exchange: &mut Exchange<'_>,
         now: Instant,
     ) -> Result<(), Failure> {
-        if upload.expects_continue && !upload.is_drained() && client.input.is_empty() {
-            upload.expects_continue = false;
+        let Exchange { client, upload, .. } = exchange;
+        if !upload.is_drained() && client.input.is_empty() && upload.take_expectation() {
             client.put_continue();
             client.flush().await.map_err(|_| Failure::ClientGone)?;
         }
         let was_drained = upload.is_drained();
-        let mut pace = Pace::new(now, upload.moved);
+        let mut pace = Pace::new(now, upload.moved());
+        let times = self.times;
         times.arm(
             &mut client.deadline,
             now,
@@ -186,58 +108,68 @@ impl Attempt {
             },
         );
         poll_fn(|cx| {
-            if !upload.done && !self.upload_broken {
-                match upload.poll(cx, client, self) {
-                    Poll::Ready(Ok(())) => {
-                        upload.done = true;
-                        if !was_drained {
-                            times.arm(&mut client.deadline, Instant::now(), times.head);
-                        }
-                    }
-                    // It may have answered without reading on; a refusal of a large body, say.
-                    Poll::Ready(Err(PumpError::Sink)) => {
-                        self.upload_broken = true;
-                        times.arm(
-                            &mut client.deadline,
-                            Instant::now(),
-                            times.head.min(Duration::from_secs(1)),
-                        );
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(client_failure(&error))),
-                    Poll::Pending => {}
+            match self.poll_upload(cx, exchange) {
+                Poll::Ready(Ok(())) if !was_drained => {
+                    times.arm(&mut exchange.client.deadline, Instant::now(), times.head);
                 }
+                // It may have answered without reading on; a refusal of a large body, say.
+                Poll::Ready(Err(PumpError::Sink)) => times.arm(
+                    &mut exchange.client.deadline,
+                    Instant::now(),
+                    times.head.min(Duration::from_secs(1)),
+                ),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(client_failure(&error))),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
             }
             // Also in the pass in which the upload ends, or nobody would be woken when the client goes.
-            if upload.done && client_left(cx, client) {
+            if exchange.upload.is_done() && client_left(cx, exchange.client) {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
-            match self.poll_head(cx, response, method, limits) {
+            match self.poll_head(cx, exchange) {
                 Poll::Ready(result) => return Poll::Ready(result),
                 Poll::Pending => {}
             }
-            while client.deadline.poll(cx).is_ready() {
-                if upload.done || self.upload_broken || !pace.goes_on(upload.moved) {
-                    let failure = if upload.done || self.upload_broken {
-                        Failure::Timeout
-                    } else {
-                        Failure::ClientTimeout
-                    };
-                    return Poll::Ready(Err(failure));
+            while exchange.client.deadline.poll(cx).is_ready() {
+                if exchange.upload.is_done() || self.upload_broken {
+                    return Poll::Ready(Err(Failure::Timeout));
                 }
-                times.arm(&mut client.deadline, Instant::now(), GRACE.min(times.idle));
+                if !pace.goes_on(exchange.upload.moved()) {
+                    return Poll::Ready(Err(Failure::ClientTimeout));
+                }
+                times.arm(
+                    &mut exchange.client.deadline,
+                    Instant::now(),
+                    GRACE.min(times.idle),
+                );
             }
             Poll::Pending
         })
         .await
     }
 
+    /// Sends what there is of the request. Ready once, when it is whole or cannot go on.
+    fn poll_upload(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+    ) -> Poll<Result<(), PumpError>> {
+        if exchange.upload.is_done() || self.upload_broken {
+            return Poll::Pending;
+        }
+        let polled = exchange
+            .upload
+            .poll(cx, exchange.client, &mut self.connection, &mut self.out);
+        self.upload_broken = matches!(polled, Poll::Ready(Err(PumpError::Sink)));
+        polled
+    }
+
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        response: &mut ResponseHead,
-        method: Method,
-        limits: &Limits,
+        exchange: &mut Exchange<'_>,
     ) -> Poll<Result<(), Failure>> {
+        let (limits, method) = (exchange.limits, exchange.method);
+        let response = &mut *exchange.response;
         loop {
             match response.parse(self.connection.buffer.data(), limits, method) {
                 Ok(Some(consumed)) => {
@@ -268,37 +200,24 @@ impl Attempt {
         }
     }
 
-    /// Relays the response's body to the client, whose head is in `client.out` already, and the rest of the request's
-    /// body with it. Returns whether the client got all of it.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "both connections, both bodies and their bounds meet here"
-    )]
+    /// Relays the response's body to the client, whose head is in the client's `out` already, and the rest of the
+    /// request's body with it. `seen` gets each piece of data. Returns whether the client got all of it.
     pub(crate) async fn relay(
         &mut self,
-        client: &mut Client,
-        upload: &mut Upload,
-        body: ResponseBody,
+        exchange: &mut Exchange<'_>,
         framing: Framing,
-        limits: &Limits,
-        times: &Times,
         mut seen: impl FnMut(&[u8]),
     ) -> Result<(), RelayError> {
-        let mut decoder = BodyDecoder::new(body, limits);
+        let mut decoder = BodyDecoder::new(exchange.response.body(), exchange.limits);
         let mut encoder = BodyEncoder::new(ResponseBody::from(framing));
         let mut moved = 0;
-        let mut pace = Progress { moved: 0 };
-        times.arm(&mut client.deadline, Instant::now(), times.idle);
+        let mut progress = Progress::default();
+        let times = self.times;
+        times.arm(&mut exchange.client.deadline, Instant::now(), times.idle);
         poll_fn(|cx| {
-            if !upload.done
-                && !self.upload_broken
-                && let Poll::Ready(result) = upload.poll(cx, client, self)
-            {
-                match result {
-                    Ok(()) => upload.done = true,
-                    Err(PumpError::Sink) => self.upload_broken = true,
-                    Err(_) => return Poll::Ready(Err(RelayError::Client)),
-                }
+            match self.poll_upload(cx, exchange) {
+                Poll::Ready(Err(PumpError::Sink) | Ok(())) | Poll::Pending => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(RelayError::Client)),
             }
             let Connection { stream, buffer, .. } = &mut self.connection;
             let mut source = Source {
@@ -306,7 +225,7 @@ impl Attempt {
                 buffer,
                 decoder: &mut decoder,
             };
-            let Client { stream, out, .. } = client;
+            let Client { stream, out, .. } = &mut *exchange.client;
             let mut sink = Sink {
                 stream,
                 out,
@@ -318,11 +237,12 @@ impl Attempt {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(RelayError::Upstream)),
                 Poll::Pending => {}
             }
-            if upload.done && client_left(cx, client) {
+            let Exchange { client, upload, .. } = &mut *exchange;
+            if upload.is_done() && client_left(cx, client) {
                 return Poll::Ready(Err(RelayError::Client));
             }
             while client.deadline.poll(cx).is_ready() {
-                if times.is_over() || !pace.goes_on(moved + upload.moved) {
+                if times.is_over() || !progress.goes_on(moved + upload.moved()) {
                     return Poll::Ready(Err(if client.out.is_empty() {
                         RelayError::Upstream
                     } else {
@@ -339,57 +259,6 @@ impl Attempt {
         } else {
             Err(RelayError::Upstream)
         }
-    }
-}
-
-/// Which side broke a response off. The client sees a response cut short, never one that looks whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RelayError {
-    /// The client went away or took nothing for too long.
-    Client,
-    /// The upstream broke off or sent nothing for too long.
-    Upstream,
-}
-
-impl Times {
-    fn arm(&self, deadline: &mut Deadline, now: Instant, after: Duration) {
-        let at = now + after;
-        deadline.set(self.total.map_or(at, |total| at.min(total)));
-    }
-
-    fn is_over(&self) -> bool {
-        self.total.is_some_and(|total| Instant::now() >= total)
-    }
-}
-
-/// Whether an upload goes on at a pace that is more than a drip.
-struct Pace {
-    since: Instant,
-    moved: u64,
-}
-
-impl Pace {
-    fn new(since: Instant, moved: u64) -> Self {
-        Self { since, moved }
-    }
-
-    fn goes_on(&mut self, moved: u64) -> bool {
-        let now = Instant::now();
-        let due = now.duration_since(self.since).as_secs() * MIN_RATE;
-        let goes_on = moved - self.moved >= due.max(1);
-        *self = Self::new(now, moved);
-        goes_on
-    }
-}
-
-/// Whether anything moved at all since the last look.
-struct Progress {
-    moved: u64,
-}
-
-impl Progress {
-    fn goes_on(&mut self, moved: u64) -> bool {
-        std::mem::replace(&mut self.moved, moved) != moved
     }
 }
 

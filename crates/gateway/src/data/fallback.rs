@@ -2,12 +2,12 @@
 
 use super::call::Call;
 use super::client::Client;
-use super::exchange::Upload;
 use super::last_good;
 use super::line::{Served, finish};
 use super::phase::Phase;
 use super::refusal::Refusal;
 use super::response_head::{Own, write_own};
+use super::upload::Upload;
 use super::worker::Worker;
 use crate::model::Fallback;
 use crate::snapshot::RouteEntry;

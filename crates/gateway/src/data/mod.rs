@@ -21,6 +21,7 @@ pub(crate) mod listen;
 pub(crate) mod metrics;
 pub(crate) mod outgoing;
 mod own;
+mod pace;
 pub(crate) mod phase;
 mod rate_headers;
 pub(crate) mod refusal;
@@ -32,6 +33,7 @@ pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;
 mod tunnel;
+mod upload;
 pub(crate) mod worker;
 
 use std::sync::Arc;

@@ -1,0 +1,121 @@
+//! One attempt at one endpoint, and what its failure means.
+
+use bastide_http1::Upgrade;
+use tokio::time::Instant;
+
+use super::Forwarding;
+use crate::data::exchange::{Attempt, Failure};
+use crate::data::outgoing::Outgoing;
+use crate::data::pace::Times;
+use crate::data::refusal::Refusal;
+use crate::data::{dial, request_head};
+use crate::snapshot::{Endpoint, RouteEntry};
+
+/// An attempt that brought no response.
+pub(super) struct Failed {
+    cause: Cause,
+    /// Whether the upstream may have seen the request.
+    pub(super) reached: bool,
+}
+
+enum Cause {
+    /// No connection.
+    Connect(Refusal),
+    /// There was one.
+    Exchange(Failure),
+}
+
+/// Whose doing a failed attempt is.
+pub(super) enum Blame {
+    /// The client went away. There is nobody left to answer.
+    ClientLeft,
+    /// The client's; the upstream is not to be judged by it.
+    Client(Refusal),
+    /// The upstream's.
+    Upstream(Refusal),
+}
+
+impl Forwarding<'_, '_> {
+    /// One attempt; over a pooled connection that turns out to be dead, another follows at once over a new one.
+    pub(super) async fn attempt(
+        &mut self,
+        endpoint: &Endpoint,
+        path: &str,
+        mut now: Instant,
+    ) -> Result<Attempt, Failed> {
+        let times = Times {
+            head: self.route.times.head(self.exchange.method, endpoint),
+            idle: self.route.times.idle,
+            total: self.until,
+        };
+        let is_tunnel = self.call.head.upgrade() == Upgrade::WebSocket;
+        let mut out = Outgoing::over(std::mem::take(self.spare));
+        loop {
+            let pooled = dial::pooled(self.worker, endpoint, is_tunnel, now);
+            let mut connection = if let Some(connection) = pooled {
+                connection
+            } else {
+                let dialled = dial::dial(self.worker, self.route, endpoint, is_tunnel).await;
+                now = Instant::now();
+                dialled.map_err(|refusal| Failed {
+                    cause: Cause::Connect(refusal),
+                    reached: false,
+                })?
+            };
+            if connection.buffer.is_unused() {
+                connection.buffer = self.worker.take_buffer();
+            }
+            out.clear();
+            request_head::write(&mut out.bytes, self.call, self.route, endpoint, path);
+            self.exchange.upload.restart(&mut out);
+            let mut attempt = Attempt::new(connection, out, times);
+            let failure = match attempt.run(&mut self.exchange, now).await {
+                Ok(()) => return Ok(attempt),
+                Err(failure) => failure,
+            };
+            let connection = &mut attempt.connection;
+            // Between our look at the pooled connection and our bytes the other side may have closed it. If its kernel never
+            // acknowledged a byte of this request, no program has read it, and sending it again is safe whatever it does.
+            let was_unseen = !attempt.answered && connection.is_last_request_unseen();
+            if was_unseen || matches!(failure, Failure::Timeout) {
+                connection.retire();
+            }
+            let is_stale = connection.may_be_stale(was_unseen)
+                && !attempt.answered
+                && matches!(failure, Failure::Closed);
+            let is_safe = was_unseen || self.is_repeatable();
+            if is_stale && is_safe && self.exchange.upload.replay.is_whole() {
+                now = Instant::now();
+                self.worker.metrics.stale_connection();
+                out = attempt.out;
+                self.exchange.response.clear();
+                continue;
+            }
+            return Err(Failed {
+                cause: Cause::Exchange(failure),
+                reached: !was_unseen,
+            });
+        }
+    }
+}
+
+impl Failed {
+    /// Whose doing it is, and what the client is told unless another attempt goes better.
+    pub(super) fn blame(self, route: &RouteEntry, endpoint: &Endpoint) -> Blame {
+        let failure = match self.cause {
+            Cause::Connect(refusal) => return Blame::Upstream(refusal),
+            Cause::Exchange(failure) => failure,
+        };
+        match failure {
+            Failure::ClientGone => Blame::ClientLeft,
+            Failure::ClientTimeout => Blame::Client(Refusal::BodyTimeout),
+            Failure::ClientFraming(error) => Blame::Client(error.into()),
+            Failure::Closed => Blame::Upstream(Refusal::UpstreamClosed),
+            Failure::Malformed(error) => {
+                tracing::warn!(route = %route.spec.id, upstream = %endpoint.url, %error, "an upstream's response is not valid");
+                Blame::Upstream(Refusal::UpstreamMalformed)
+            }
+            Failure::Timeout => Blame::Upstream(Refusal::UpstreamTimeout),
+        }
+    }
+}
