@@ -88,11 +88,25 @@ pub struct Balancer {
 
 #[derive(Debug)]
 enum State {
-    RoundRobin { next: AtomicUsize },
-    Weighted(SmoothWeighted),
+    RoundRobin(Turns<AtomicUsize>),
+    Weighted(Turns<SmoothWeighted>),
     Random,
     LeastRequest,
     PeakEwma,
+}
+
+/// First attempts and later ones take turns apart. Were they to share, a retry would take the turn of the next request:
+/// of two endpoints the sick one would get every first attempt.
+#[derive(Debug)]
+struct Turns<T> {
+    first: T,
+    again: T,
+}
+
+impl<T> Turns<T> {
+    fn of(&self, is_first: bool) -> &T {
+        if is_first { &self.first } else { &self.again }
+    }
 }
 
 impl Balancer {
@@ -104,10 +118,14 @@ impl Balancer {
             .map(|weight| (*weight).clamp(1, MAX_WEIGHT))
             .collect();
         let state = match strategy {
-            Strategy::RoundRobin => State::RoundRobin {
-                next: AtomicUsize::new(0),
-            },
-            Strategy::Weighted => State::Weighted(SmoothWeighted::new(weights.len())),
+            Strategy::RoundRobin => State::RoundRobin(Turns {
+                first: AtomicUsize::new(0),
+                again: AtomicUsize::new(0),
+            }),
+            Strategy::Weighted => State::Weighted(Turns {
+                first: SmoothWeighted::new(weights.len()),
+                again: SmoothWeighted::new(weights.len()),
+            }),
             Strategy::Random => State::Random,
             Strategy::LeastRequest => State::LeastRequest,
             Strategy::PeakEwma => State::PeakEwma,
@@ -115,7 +133,7 @@ impl Balancer {
         Self { weights, state }
     }
 
-    /// The endpoint to try among those for which `available` holds; `None` if there is none.
+    /// The endpoint for a request's first attempt among those for which `available` holds; `None` if there is none.
     ///
     /// `load` is asked for available endpoints only, and by the strategies that need it. `random` is uniform over all of
     /// `u64`; `now` is monotonic, in microseconds, of the same clock as in [`Load::finish`].
@@ -126,13 +144,36 @@ impl Balancer {
         random: u64,
         now: u64,
     ) -> Option<usize> {
+        self.pick_for(true, available, load, random, now)
+    }
+
+    /// As [`Self::pick`] for another attempt at the same request. It takes no turn of a first one: those go on in their
+    /// order, whatever is tried again.
+    pub fn pick_again<'l>(
+        &self,
+        available: impl Fn(usize) -> bool,
+        load: impl Fn(usize) -> &'l Load,
+        random: u64,
+        now: u64,
+    ) -> Option<usize> {
+        self.pick_for(false, available, load, random, now)
+    }
+
+    fn pick_for<'l>(
+        &self,
+        is_first: bool,
+        available: impl Fn(usize) -> bool,
+        load: impl Fn(usize) -> &'l Load,
+        random: u64,
+        now: u64,
+    ) -> Option<usize> {
         let count = self.weights.len();
         if count <= 1 {
             return (count == 1 && available(0)).then_some(0);
         }
         match &self.state {
-            State::RoundRobin { next } => in_turn(next, count, available),
-            State::Weighted(smooth) => smooth.pick(&self.weights, available),
+            State::RoundRobin(turns) => in_turn(turns.of(is_first), count, available),
+            State::Weighted(turns) => turns.of(is_first).pick(&self.weights, available),
             State::Random => at_random(count, available, random),
             State::LeastRequest => self.least_request(available, load, random),
             State::PeakEwma => self.cheaper_of_two(available, load, random, now),

@@ -35,6 +35,24 @@ on_both! {
         );
     }
 
+    /// A retry takes no turn: the sick endpoint gets its share of first attempts and not all of them.
+    fn g7_first_attempts_go_on_in_turn_whatever_is_tried_again(backend) {
+        let gateway = Gateway::start(backend);
+        let (bad, good) = (Upstream::status(503), Upstream::named("good"));
+        let tenant = gateway.tenant("acme");
+        gateway.prefix_route(&tenant, "/", &[&bad, &good], retry(Value::Null));
+        let mut client = gateway.connect();
+        let first_at_bad: Vec<bool> = (0..10)
+            .map(|_| {
+                bad.forget();
+                client.call(&Request::get("/").key(&tenant.key)).expect(200);
+                bad.count() == 1
+            })
+            .collect();
+        let in_turn: Vec<bool> = (0..10).map(|number| number % 2 == 0).collect();
+        assert_eq!(first_at_bad, in_turn);
+    }
+
     fn g7_each_attempt_takes_an_endpoint_that_was_not_tried(backend) {
         let gateway = Gateway::start(backend);
         let bad = [500, 502, 504].map(Upstream::status);

@@ -66,11 +66,14 @@ impl<'r> Attempts<'r> {
             let may_serve = |i: usize| endpoints[i].state.may_serve(now) && !lost.contains(&i);
             let load = |i: usize| &endpoints[i].state.load;
             let untried = |i: usize| may_serve(i) && !self.tried.contains(&i);
-            let chosen = self
-                .route
-                .balancer
-                .pick(untried, load, random, now)
-                .or_else(|| self.route.balancer.pick(may_serve, load, random, now));
+            let balancer = &self.route.balancer;
+            let chosen = if self.made == 0 {
+                balancer.pick(may_serve, load, random, now)
+            } else {
+                balancer
+                    .pick_again(untried, load, random, now)
+                    .or_else(|| balancer.pick_again(may_serve, load, random, now))
+            };
             let Some(chosen) = chosen else {
                 return Err(self.nobody(now));
             };

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
+mod retries;
+
 const SECOND: u64 = 1_000_000;
 
 fn loads(count: usize) -> Vec<Load> {
