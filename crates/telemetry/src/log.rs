@@ -7,6 +7,7 @@ mod format;
 mod layer;
 mod redact;
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -54,7 +55,23 @@ pub enum LogError {
     SetUpTwice,
 }
 
+/// Libraries that describe at `debug` and `trace` what goes over their connections, header values included.
+const LIBRARIES: &[&str] = &[
+    "h2",
+    "hyper",
+    "hyper_util",
+    "mio",
+    "redis",
+    "rustls",
+    "tokio_postgres",
+    "tokio_rustls",
+    "tungstenite",
+];
+
 /// Which lines are written: a level, or `tracing` directives separated by commas (`info,bastide_gateway=debug`).
+///
+/// A level below `info` is the program's: libraries that would log what they carry stay at `info` unless a directive
+/// names them (`debug,h2=debug`), for there may be keys in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter(String);
 
@@ -69,9 +86,7 @@ impl Filter {
             why,
         };
         for directive in text.split(',').map(str::trim) {
-            let is_level = directive
-                .parse::<tracing::level_filters::LevelFilter>()
-                .is_ok()
+            let is_level = directive.parse::<LevelFilter>().is_ok()
                 && !directive.chars().all(|c| c.is_ascii_digit());
             if !is_level && !directive.contains(['=', '[']) {
                 return Err(refuse(format!("{directive:?} is no level")));
@@ -87,7 +102,20 @@ impl Filter {
     }
 
     fn build(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
+        EnvFilter::new(self.directives())
+    }
+
+    fn directives(&self) -> String {
+        let is_talkative = self.0.split(',').map(str::trim).any(|directive| {
+            let level = directive.parse::<LevelFilter>();
+            level.is_ok_and(|level| level > LevelFilter::INFO)
+        });
+        let kept_back = LIBRARIES.iter().filter(|_| is_talkative);
+        // Of two directives for one target the later one counts.
+        kept_back
+            .map(|library| format!("{library}=info,"))
+            .chain([self.0.clone()])
+            .collect()
     }
 }
 
@@ -118,6 +146,23 @@ pub fn init(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_do_not_tell_what_they_carry_unless_they_are_asked() {
+        let lines = |filter: &str, target: &str| {
+            let filter = EnvFilter::new(Filter::parse(filter).unwrap().directives()).to_string();
+            let of = |wanted: &str| {
+                let mut directives = filter.split(',').map(|one| one.trim().split_once('='));
+                directives.find_map(|pair| pair.filter(|(name, _)| *name == wanted))
+            };
+            of(target).map(|(_, level)| level.to_owned())
+        };
+        assert_eq!(lines("debug", "h2").as_deref(), Some("info"));
+        assert_eq!(lines("debug,h2=trace", "h2").as_deref(), Some("trace"));
+        assert_eq!(lines("info", "h2"), None);
+        assert_eq!(lines("off", "h2"), None);
+        assert_eq!(lines("warn,bastide_gateway=debug", "h2"), None);
+    }
 
     #[test]
     fn levels_and_directives_are_read() {
