@@ -83,6 +83,9 @@ struct Run {
     /// Private key of the public listener, PEM [env: TLS_KEY]
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
+    /// Roots for upstreams' certificates beside the public ones, PEM [env: UPSTREAM_CA]
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Option<String>,
 }
 
 #[derive(Args, Clone)]
@@ -119,6 +122,7 @@ impl Run {
             drain_timeout: self.drain_timeout.clone(),
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
+            upstream_ca: self.upstream_ca.clone(),
             ..self.storage.flags()
         }
     }

@@ -39,3 +39,4 @@ pub use data::listen::ListenError;
 pub use data::tls::TlsError;
 pub use run::Gateway;
 pub use start::StartError;
+pub use upstream::trust::TrustError;

@@ -31,7 +31,7 @@ use crate::upstream::advice;
 use crate::upstream::connect::UpstreamTls;
 use crate::upstream::origin::Origins;
 use crate::upstream::probe::Prober;
-use crate::upstream::report;
+use crate::upstream::{report, trust};
 
 /// A gateway that runs.
 pub struct Gateway {
@@ -44,6 +44,8 @@ pub struct Gateway {
     pub listen: std::net::SocketAddr,
     /// Where the Admin API is, if it has a listener of its own.
     pub admin_listen: Option<std::net::SocketAddr>,
+    /// Whether the public listener speaks TLS.
+    pub is_tls: bool,
     /// The admin key, if it was made at this start and has to be shown this once.
     pub made_admin_key: Option<String>,
 }
@@ -73,6 +75,7 @@ impl Gateway {
             .transpose()?
             .map(tokio_rustls::TlsAcceptor::from);
 
+        let roots = trust::roots(settings.upstream_ca.as_deref())?;
         let (store, limiter) = start::stores(&settings)?;
         let loaded = start::load(&settings).await?;
         let registry = Registry::new();
@@ -80,7 +83,7 @@ impl Gateway {
         registry.add_own_metrics();
         let metrics = Arc::new(Metrics::new(&registry));
         let origins = Arc::new(Origins::default());
-        let upstream_tls = UpstreamTls::new();
+        let upstream_tls = UpstreamTls::new(&roots);
 
         let (news, heard) = mpsc::unbounded_channel();
         let compiler = Compiler::new(
@@ -167,6 +170,7 @@ impl Gateway {
             phase,
             health,
             workers,
+            is_tls: settings.tls.is_some(),
             settings,
             listen,
             admin_listen,

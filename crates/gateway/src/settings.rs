@@ -69,6 +69,8 @@ pub struct Flags {
     pub tls_cert: Option<String>,
     /// `--tls-key`
     pub tls_key: Option<String>,
+    /// `--upstream-ca`
+    pub upstream_ca: Option<String>,
 }
 
 /// Checked settings.
@@ -102,6 +104,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// TLS on the public listener.
     pub tls: Option<TlsFiles>,
+    /// PEM roots that upstreams' certificates may come from, beside the public ones.
+    pub upstream_ca: Option<PathBuf>,
     /// What is logged. Default `info`.
     pub log: Filter,
     /// Default development.
@@ -259,6 +263,12 @@ impl Settings {
                 None
             }
         };
+        let upstream_ca = file(
+            &mut reader,
+            "UPSTREAM_CA",
+            "--upstream-ca",
+            &flags.upstream_ca,
+        );
         let log = reader
             .variable("LOG_LEVEL")
             .or("info", parse::string(1..=4096))
@@ -284,6 +294,7 @@ impl Settings {
             drain_delay: drain_delay.expect(all_read),
             drain_timeout: drain_timeout.expect(all_read),
             tls,
+            upstream_ca,
             log: log.and_then(Result::ok).expect(all_read),
             environment: environment.expect(all_read),
             effective,

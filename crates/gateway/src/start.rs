@@ -22,6 +22,7 @@ use crate::maintenance::DEFAULT_PAGE;
 use crate::model::{ApiKey, Audit, Change, Entity, KeyHash, ManagedBy, State};
 use crate::repository::{Commit, CommitError, Repository};
 use crate::settings::{Environment, Settings, StorageSettings};
+use crate::upstream::trust::TrustError;
 
 /// Why the gateway did not start. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,9 @@ pub enum StartError {
     /// The certificate of the public listener.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The roots by which upstreams are believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A socket that was opened.
     #[error("a listening socket failed: {0}")]
     Socket(io::Error),

@@ -98,13 +98,14 @@ fn announce(gateway: &Gateway) {
             "admin key (shown this once, kept in the data directory): {key}"
         ));
     }
+    let scheme = if gateway.is_tls { "https" } else { "http" };
     match gateway.admin_listen {
         Some(admin) => say(format!(
-            "gateway on http://{}, Admin API on http://{admin}",
+            "gateway on {scheme}://{}, Admin API on http://{admin}",
             gateway.listen
         )),
         None => say(format!(
-            "gateway and Admin API on http://{}",
+            "gateway and Admin API on {scheme}://{}",
             gateway.listen
         )),
     };

@@ -30,4 +30,6 @@ mod stores;
 mod streaming;
 mod tenants;
 mod timeouts;
+mod tls;
+mod tls_upstreams;
 mod transforms;

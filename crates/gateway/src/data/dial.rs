@@ -8,6 +8,7 @@ use crate::model::Protocol;
 use crate::snapshot::{Endpoint, RouteEntry};
 use crate::upstream::connect::{Connected, connect};
 use crate::upstream::pool::Connection;
+use crate::upstream::unreachable::Unreachable;
 
 /// A connection that is there. What is to become a tunnel needs one of its own.
 pub(crate) fn pooled(
@@ -36,8 +37,13 @@ pub(crate) async fn dial(
     match timeout(route.times.connect, make(worker, endpoint, is_tunnel)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => {
-            tracing::debug!(route = %route.spec.id, upstream = %endpoint.url, %error, "an upstream cannot be reached");
-            Err(Refusal::ConnectFailed)
+            let why = Unreachable::of(&error);
+            if why.is_lasting() {
+                tracing::warn!(route = %route.spec.id, upstream = %endpoint.url, %error, "the TLS handshake with an upstream failed; roots of your own are given with --upstream-ca");
+            } else {
+                tracing::debug!(route = %route.spec.id, upstream = %endpoint.url, %error, "an upstream cannot be reached");
+            }
+            Err(Refusal::ConnectFailed(why))
         }
         Err(_) => Err(Refusal::ConnectTimeout),
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use bastide_http1::{BodyError, RequestError};
 use bastide_routing::PathError;
 
+use crate::upstream::unreachable::Unreachable;
+
 /// Why a request was not answered by an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -48,7 +50,7 @@ pub(crate) enum Refusal {
     /// Every endpoint's breaker is open.
     BreakerOpen { retry_after: Duration },
     /// No connection to the upstream.
-    ConnectFailed,
+    ConnectFailed(Unreachable),
     /// Connecting took too long.
     ConnectTimeout,
     /// The upstream closed or broke the connection before its response.
@@ -99,7 +101,7 @@ impl Refusal {
             Self::BodyTimeout | Self::HeadTimeout => 408,
             Self::OverLimit { .. } => 429,
             Self::RewriteFailed => 500,
-            Self::ConnectFailed | Self::UpstreamClosed | Self::UpstreamMalformed => 502,
+            Self::ConnectFailed(_) | Self::UpstreamClosed | Self::UpstreamMalformed => 502,
             Self::VerifierBusy
             | Self::Maintenance { .. }
             | Self::NoHealthyEndpoint
@@ -128,7 +130,8 @@ impl Refusal {
             Self::Maintenance { .. } => "maintenance",
             Self::NoHealthyEndpoint => "no_healthy_endpoint",
             Self::BreakerOpen { .. } => "circuit_open",
-            Self::ConnectFailed => "upstream_unreachable",
+            Self::ConnectFailed(why) if why.is_lasting() => "upstream_tls_failed",
+            Self::ConnectFailed(_) => "upstream_unreachable",
             Self::ConnectTimeout => "upstream_connect_timeout",
             Self::UpstreamClosed => "upstream_closed",
             Self::UpstreamMalformed => "upstream_malformed",
@@ -166,7 +169,7 @@ impl Refusal {
             Self::BreakerOpen { .. } => {
                 "every upstream of this route failed too often and is given time to recover"
             }
-            Self::ConnectFailed => "the upstream cannot be reached",
+            Self::ConnectFailed(why) => why.detail(),
             Self::ConnectTimeout => "the upstream did not accept a connection in time",
             Self::UpstreamClosed => "the upstream closed the connection before it answered",
             Self::UpstreamMalformed => "the upstream's answer is not valid HTTP",
@@ -200,7 +203,7 @@ impl Refusal {
             Self::Maintenance { .. } | Self::NoHealthyEndpoint | Self::BreakerOpen { .. } => {
                 "destination_unavailable"
             }
-            Self::ConnectFailed => "connection_refused",
+            Self::ConnectFailed(why) => why.proxy_status(),
             Self::ConnectTimeout => "connection_timeout",
             Self::UpstreamClosed => "connection_terminated",
             Self::UpstreamMalformed | Self::UpstreamUnwell { .. } => "http_protocol_error",
@@ -236,7 +239,7 @@ impl Refusal {
             self,
             Self::NoHealthyEndpoint
                 | Self::BreakerOpen { .. }
-                | Self::ConnectFailed
+                | Self::ConnectFailed(_)
                 | Self::ConnectTimeout
                 | Self::UpstreamClosed
                 | Self::UpstreamMalformed

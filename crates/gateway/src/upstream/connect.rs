@@ -70,11 +70,11 @@ pub(crate) struct UpstreamTls {
 }
 
 impl UpstreamTls {
-    pub(crate) fn new() -> Self {
-        let roots = Arc::new(roots());
+    /// Certificates are believed by these roots.
+    pub(crate) fn new(roots: &Arc<rustls::RootCertStore>) -> Self {
         let offering = |protocols: &[&[u8]]| {
             let mut config = rustls::ClientConfig::builder()
-                .with_root_certificates(Arc::clone(&roots))
+                .with_root_certificates(Arc::clone(roots))
                 .with_no_client_auth();
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
             Arc::new(config)
@@ -92,12 +92,5 @@ impl UpstreamTls {
             Protocol::Http1 => &self.http1,
             Protocol::Http2 => &self.http2,
         }
-    }
-}
-
-/// Who is trusted to say who an upstream is: the roots that browsers trust.
-fn roots() -> rustls::RootCertStore {
-    rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     }
 }

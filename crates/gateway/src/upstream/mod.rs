@@ -6,3 +6,5 @@ pub(crate) mod origin;
 pub(crate) mod pool;
 pub(crate) mod probe;
 pub(crate) mod report;
+pub(crate) mod trust;
+pub(crate) mod unreachable;

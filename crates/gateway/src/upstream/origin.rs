@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::unreachable::LookupFailed;
 use crate::model::{Protocol, UpstreamAddress};
 
 /// How often names are looked up again. The resolver of the system does not tell how long an answer holds.
@@ -76,13 +77,15 @@ impl Origin {
         let Some((host, port)) = self.name() else {
             return Ok(());
         };
-        let mut found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+        let failed = |error| std::io::Error::other(LookupFailed(error));
+        let found = tokio::net::lookup_host((host, port)).await;
+        let mut found: Vec<SocketAddr> = found.map_err(failed)?.collect();
         found.sort_unstable();
         found.dedup();
         if found.is_empty() {
-            return Err(std::io::Error::other(format!(
+            return Err(failed(std::io::Error::other(format!(
                 "the name {host} has no address"
-            )));
+            ))));
         }
         if **self.resolved.load() != found {
             self.resolved.store(Arc::new(found));

@@ -243,18 +243,23 @@ impl Gateway {
 
 /// The addresses in what a gateway prints when it listens.
 fn addresses(printed: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let address = |text: &str| text.trim().parse().ok();
+    let address = |text: &str| {
+        let (scheme, address) = text.trim().split_once("://")?;
+        (scheme.starts_with("http"))
+            .then(|| address.parse().ok())
+            .flatten()
+    };
     // A line that is not whole may hold half of an address.
     printed
         .split_inclusive('\n')
         .filter(|line| line.ends_with('\n'))
         .find_map(|line| {
-            if let Some(both) = line.strip_prefix("gateway and Admin API on http://") {
+            if let Some(both) = line.strip_prefix("gateway and Admin API on ") {
                 return Some((address(both)?, address(both)?));
             }
             let (public, admin) = line
-                .strip_prefix("gateway on http://")?
-                .split_once(", Admin API on http://")?;
+                .strip_prefix("gateway on ")?
+                .split_once(", Admin API on ")?;
             Some((address(public)?, address(admin)?))
         })
 }

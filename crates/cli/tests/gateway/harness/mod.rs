@@ -9,23 +9,29 @@
     reason = "no test binary uses all of it"
 )]
 
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod program;
 pub(crate) mod redis_client;
+pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod setup;
 pub(crate) mod stores;
+pub(crate) mod tls_client;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 
+pub(crate) use certificates::{Authority, Certificate};
 pub(crate) use client::Client;
 pub(crate) use gateway::{ADMIN_KEY, Gateway, Options};
+pub(crate) use relay::Relay;
 pub(crate) use request::Request;
 pub(crate) use response::Response;
 pub(crate) use setup::TenantKey;
 pub(crate) use stores::{Backend, Stores};
+pub(crate) use tls_client::TlsClient;
 pub(crate) use upstream::{Answer, Gate, Received, Upstream};
 pub(crate) use wait::{eventually, pause};
 

@@ -89,6 +89,10 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// `127.0.0.1:port`
     pub(crate) fn authority(&self) -> String {
         self.address.to_string()
