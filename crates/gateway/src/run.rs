@@ -53,6 +53,9 @@ pub struct Gateway {
 impl Gateway {
     /// Starts everything. Returns when connections are accepted. Must be called on the control plane's runtime.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        for setting in &settings.effective {
+            tracing::debug!(setting = setting.name, value = setting.shown, origin = %setting.origin, "a setting in use");
+        }
         start::make_data_dir(&settings.data_dir)?;
         let admin_key = start::admin_key(&settings)?;
         let page = start::maintenance_page(settings.maintenance_page.as_deref())?;

@@ -13,6 +13,7 @@ mod admin_refusals;
 mod balancing;
 mod breaker;
 mod declarative;
+mod documentation;
 mod drain;
 mod fallback;
 mod framing;

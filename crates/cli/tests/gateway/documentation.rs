@@ -1,0 +1,75 @@
+//! What `docs/gateway.md` says is so: its examples are taken, its settings are the program's.
+
+use std::fs;
+
+use bastide_testkit::TestFolder;
+
+use crate::harness::program::Program;
+use crate::harness::*;
+
+const PAGE: &str = include_str!("../../../../docs/gateway.md");
+
+/// The page's blocks of YAML.
+fn examples() -> Vec<&'static str> {
+    let blocks = PAGE.split("```yaml\n").skip(1);
+    let ended = blocks.map(|block| block.split("```").next().expect("a block has an end"));
+    ended.collect()
+}
+
+/// The first cells of the rows of the table below a heading.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let section = PAGE.split(heading).nth(1).expect("the heading is there");
+    let lines = section.lines().skip_while(|line| !line.starts_with('|'));
+    let table = lines.take_while(|line| line.starts_with('|')).skip(2);
+    let cell = |text: &str| text.trim().to_owned();
+    table
+        .map(|line| line.trim_matches('|').split('|').map(cell).collect())
+        .collect()
+}
+
+#[test]
+fn g16_every_example_passes_the_check() {
+    let examples = examples();
+    assert!(examples.len() >= 2);
+    for example in examples {
+        let folder = TestFolder::new().unwrap();
+        fs::write(folder.path().join("example.yaml"), example).unwrap();
+        let ended = Program::run(&["gateway", "check", "example.yaml"], &[], folder.path());
+        assert_eq!(ended.code, Some(0), "{ended:?}\n{example}");
+    }
+}
+
+#[test]
+fn g14_the_page_and_the_help_name_the_same_flags() {
+    let folder = TestFolder::new().unwrap();
+    let help = Program::run(&["gateway", "--help"], &[], folder.path()).stdout;
+    let mut known: Vec<&str> = help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--") && *word != "--help")
+        .collect();
+    let rows = rows("## Settings");
+    let mut documented: Vec<&str> = rows
+        .iter()
+        .map(|row| row[0].trim_matches('`'))
+        .filter(|flag| !flag.is_empty())
+        .collect();
+    known.sort_unstable();
+    documented.sort_unstable();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn g14_the_page_names_the_variables_and_the_defaults_in_use() {
+    let gateway = Gateway::start(Options::new(Backend::Embedded).env("LOG_LEVEL", "debug"));
+    let log = gateway.stdout();
+    for row in rows("## Settings") {
+        let variable = row[1].split('`').nth(1);
+        let named = variable.or_else(|| row[0].split('`').nth(1));
+        let setting = format!("setting={}", named.expect("a flag or a variable"));
+        assert!(log.contains(&setting), "{setting} in {log}");
+    }
+    assert!(
+        !log.contains(ADMIN_KEY),
+        "what is secret is not among what is printed"
+    );
+}
