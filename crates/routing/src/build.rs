@@ -7,7 +7,7 @@ use crate::host::HostPattern;
 use crate::index::{IndexBuilder, Kind, Owner};
 use crate::method::MethodFilter;
 use crate::pattern::{PathPattern, Segment, Shape};
-use crate::table::{Candidate, RouteTable, Scope};
+use crate::table::{Candidate, Group, RouteTable, Scope};
 use crate::trie::{NONE, Node};
 use std::cmp::Reverse;
 
@@ -50,9 +50,10 @@ impl RouteTable {
 /// Routes arrive best first, so that each group is in order as it grows.
 #[derive(Default)]
 struct Builder<'a> {
+    paths: IndexBuilder,
     index: IndexBuilder,
     groups: Vec<Vec<Candidate>>,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<u32>>,
     buckets: Vec<Vec<(Ranked, &'a Expression)>>,
     scopes: Vec<Scope>,
     deepest: usize,
@@ -116,7 +117,7 @@ impl<'a> Builder<'a> {
     fn add_literal(&mut self, owner: Owner, path: &str, candidate: Candidate) {
         let groups = &mut self.groups;
         let group = self
-            .index
+            .paths
             .get_or_insert(owner, path, || push(groups, Vec::new()));
         self.groups[group as usize].push(candidate);
     }
@@ -125,7 +126,7 @@ impl<'a> Builder<'a> {
         &mut self,
         scope: u32,
         whole: bool,
-        segments: &[Segment],
+        segments: &'a [Segment],
         candidate: Candidate,
     ) {
         let root = &mut self.scopes[scope as usize].root;
@@ -133,8 +134,11 @@ impl<'a> Builder<'a> {
             *root = push(&mut self.nodes, Node::EMPTY);
         }
         let mut node = *root;
-        for segment in segments {
-            node = self.child(node, segment);
+        let is_run = |one: &Segment, next: &Segment| {
+            matches!((one, next), (Segment::Literal(_), Segment::Literal(_)))
+        };
+        for part in segments.chunk_by(is_run) {
+            node = self.child(node, part);
         }
         let end = &mut self.nodes[node as usize];
         let group = if whole {
@@ -142,29 +146,29 @@ impl<'a> Builder<'a> {
         } else {
             &mut end.prefix
         };
-        if *group == NONE {
-            *group = push(&mut self.groups, Vec::new());
-        }
-        self.groups[*group as usize].push(candidate);
+        let groups = &mut self.groups;
+        let group = *group.get_or_insert_with(|| push(groups, Vec::new()));
+        self.groups[group as usize].push(candidate);
     }
 
-    fn child(&mut self, node: u32, segment: &Segment) -> u32 {
+    /// The child behind a run of literal segments or one parameter.
+    fn child(&mut self, node: u32, part: &'a [Segment]) -> u32 {
+        let literal = |segment: &'a Segment| match segment {
+            Segment::Literal(text) => Some(&**text),
+            Segment::Parameter(_) => None,
+        };
         let nodes = &mut self.nodes;
-        match segment {
-            Segment::Literal(text) => {
-                self.index
-                    .get_or_insert(Owner::new(Kind::Edge, node), text, || {
-                        push(nodes, Node::EMPTY)
-                    })
+        let Some(run) = part.iter().map(literal).collect::<Option<Vec<_>>>() else {
+            if nodes[node as usize].parameter == NONE {
+                let child = push(nodes, Node::EMPTY);
+                nodes[node as usize].parameter = child;
             }
-            Segment::Parameter(_) => {
-                if nodes[node as usize].parameter == NONE {
-                    let child = push(nodes, Node::EMPTY);
-                    nodes[node as usize].parameter = child;
-                }
-                nodes[node as usize].parameter
-            }
-        }
+            return nodes[node as usize].parameter;
+        };
+        nodes[node as usize].runs |= 1 << run.len();
+        let owner = Owner::new(Kind::Run, node);
+        self.index
+            .get_or_insert(owner, &run.join("/"), || push(nodes, Node::EMPTY))
     }
 
     fn add_expression(&mut self, scope: u32, expression: &'a Expression, ranked: Ranked) {
@@ -176,7 +180,7 @@ impl<'a> Builder<'a> {
         self.buckets[bucket as usize].push((ranked, expression));
     }
 
-    fn finish(mut self, routes: usize) -> Result<RouteTable, ConfigError> {
+    fn finish(self, routes: usize) -> Result<RouteTable, ConfigError> {
         let numbered = self.nodes.len().max(self.scopes.len()).max(routes);
         if numbered >= Owner::LIMIT {
             return Err(ConfigError::TooMany {
@@ -184,17 +188,8 @@ impl<'a> Builder<'a> {
                 limit: Owner::LIMIT,
             });
         }
-        let (places, candidates) = place_groups(self.groups);
-        let place = |group: &mut u32| {
-            if *group != NONE {
-                *group = places[*group as usize];
-            }
-        };
-        for node in &mut self.nodes {
-            place(&mut node.whole);
-            place(&mut node.prefix);
-        }
-        self.index.update(&[Kind::Exact, Kind::Prefix], place);
+        let (groups, candidates) = place_groups(self.groups);
+        let place = |group: u32| groups[group as usize];
         let mut engines = BucketBuilder::default();
         let buckets = self
             .buckets
@@ -202,9 +197,10 @@ impl<'a> Builder<'a> {
             .map(|members| engines.build(members))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(RouteTable {
-            index: self.index.finish()?,
+            paths: self.paths.finish(place)?,
+            index: self.index.finish(|number| number)?,
             candidates,
-            nodes: self.nodes.into(),
+            nodes: self.nodes.into_iter().map(|node| node.map(place)).collect(),
             buckets: buckets.into(),
             scopes: self.scopes.into(),
             routes: routes as u32,
@@ -215,18 +211,20 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Lays the groups end to end; says where each begins.
-fn place_groups(groups: Vec<Vec<Candidate>>) -> (Vec<u32>, Box<[Candidate]>) {
-    let mut places = Vec::with_capacity(groups.len());
-    let mut candidates = Vec::with_capacity(groups.iter().map(Vec::len).sum());
-    for mut group in groups {
-        places.push(candidates.len() as u32);
-        if let Some(last) = group.last_mut() {
-            last.last = true;
+/// Lays what the groups do not hold themselves end to end.
+fn place_groups(groups: Vec<Vec<Candidate>>) -> (Vec<Group>, Box<[Candidate]>) {
+    let mut candidates = Vec::new();
+    let place = |mut group: Vec<Candidate>| {
+        group.last_mut().expect("a group is made for a route").last = true;
+        let rest = candidates.len() as u32;
+        candidates.extend_from_slice(&group[1..]);
+        Group {
+            first: group[0],
+            rest,
         }
-        candidates.append(&mut group);
-    }
-    (places, candidates.into())
+    };
+    let groups = groups.into_iter().map(place).collect();
+    (groups, candidates.into())
 }
 
 fn segments_of(path: &str) -> usize {

@@ -1,11 +1,13 @@
-//! A read-only hash index from (owner, text) to a number: one allocation for the slots, one for all texts.
+//! A read-only hash index from (owner, text) to a value.
 //!
-//! A table holds one of these for exact paths, prefixes, segments of parameter paths and hosts together, told apart by
-//! the owner. Lookups cost the same in a table of ten and one of a hundred thousand, short of the memory caches: a slot
-//! (four to a cache line, probed linearly), then the text.
+//! A table holds one of these for exact paths and prefixes, and one for literal runs of parameter paths, leads of
+//! expressions and hosts, each told apart by the owner. What a lookup costs in a large table is the lines of memory it touches, so an entry is one line and
+//! holds its text: a lookup reads a group of the hash table's tags (a byte an entry) and one entry, and for a text of
+//! more than [`INLINE`] bytes the text. A lookup in vain reads tags alone.
 
 use crate::ConfigError;
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
@@ -19,7 +21,7 @@ pub(crate) enum Kind {
     Exact,
     Prefix,
     Lead,
-    Edge,
+    Run,
     Host,
     BelowHost,
 }
@@ -35,61 +37,69 @@ impl Owner {
     pub(crate) const LIMIT: usize = 1 << ID_BITS;
 }
 
-/// Sixteen bytes, so that a cache line holds four.
+/// The longest text that an entry holds itself: what a value of twelve bytes and the rest leave of a cache line.
+const INLINE: usize = 46;
+
+/// One cache line.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+#[repr(align(64))]
+struct Entry<V> {
     owner: Owner,
-    value: u32,
-    at: u32,
+    value: V,
     len: u16,
-    tag: u16,
+    /// The text, or the number of its first byte in [`Index::long`].
+    text: [u8; INLINE],
 }
 
-const EMPTY: Slot = Slot {
-    owner: Owner(u32::MAX),
-    value: 0,
-    at: 0,
-    len: 0,
-    tag: 0,
-};
+impl<V> Entry<V> {
+    fn text<'a>(&'a self, long: &'a [u8]) -> &'a [u8] {
+        let len = usize::from(self.len);
+        match self.text.first_chunk() {
+            Some(at) if len > INLINE => {
+                let at = u32::from_ne_bytes(*at) as usize;
+                &long[at..at + len]
+            }
+            _ => &self.text[..len],
+        }
+    }
+}
 
-#[derive(Debug, Default)]
-pub(crate) struct Index {
-    /// A power of two of them, at most seven eighths taken; none at all in an empty index.
-    slots: Box<[Slot]>,
-    texts: Box<[u8]>,
+#[derive(Debug)]
+pub(crate) struct Index<V> {
+    entries: HashTable<Entry<V>>,
+    /// The texts that are longer than [`INLINE`].
+    long: Box<[u8]>,
     longest: u16,
     /// Seeded per process, so that a tenant cannot choose paths that collide.
     hasher: RandomState,
 }
 
-impl Index {
-    pub(crate) fn get(&self, owner: Owner, text: &[u8]) -> Option<u32> {
+impl<V: Copy> Index<V> {
+    pub(crate) fn get(&self, owner: Owner, text: &[u8]) -> Option<V> {
         let len = u16::try_from(text.len()).ok()?;
         if len > self.longest {
             return None;
         }
-        let hash = hash(&self.hasher, owner, text);
-        let tag = tag(hash);
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = hash as usize & mask;
-        loop {
-            let slot = self.slots.get(at)?;
-            if slot.owner == EMPTY.owner {
-                return None;
-            }
-            if slot.tag == tag && slot.owner == owner && slot.len == len {
-                let start = slot.at as usize;
-                if self.texts[start..start + text.len()] == *text {
-                    return Some(slot.value);
-                }
-            }
-            at = (at + 1) & mask;
-        }
+        self.entries
+            .find(hash(&self.hasher, owner, text), |entry| {
+                entry.owner == owner && entry.text(&self.long) == text
+            })
+            .map(|entry| entry.value)
     }
 
     pub(crate) fn memory(&self) -> usize {
-        size_of_val(&*self.slots) + self.texts.len()
+        self.entries.allocation_size() + self.long.len()
+    }
+}
+
+impl<V> Default for Index<V> {
+    fn default() -> Self {
+        Self {
+            entries: HashTable::new(),
+            long: Box::default(),
+            longest: 0,
+            hasher: RandomState::default(),
+        }
     }
 }
 
@@ -98,11 +108,6 @@ fn hash(state: &RandomState, owner: Owner, text: &[u8]) -> u64 {
     hasher.write_u32(owner.0);
     hasher.write(text);
     hasher.finish()
-}
-
-/// From the other end of the hash than the slot's number.
-fn tag(hash: u64) -> u16 {
-    (hash >> 48) as u16
 }
 
 /// Collects the entries of an [`Index`].
@@ -125,48 +130,39 @@ impl IndexBuilder {
             .or_insert_with(make)
     }
 
-    /// Changes the numbers of all entries of these kinds.
-    pub(crate) fn update(&mut self, kinds: &[Kind], mut change: impl FnMut(&mut u32)) {
-        for ((owner, _), value) in &mut self.entries {
-            if kinds.iter().any(|&kind| owner.0 >> ID_BITS == kind as u32) {
-                change(value);
-            }
-        }
-    }
-
-    pub(crate) fn finish(self) -> Result<Index, ConfigError> {
-        if self.entries.is_empty() {
-            return Ok(Index::default());
-        }
+    /// `value` makes each entry's value of its number.
+    pub(crate) fn finish<V>(self, value: impl Fn(u32) -> V) -> Result<Index<V>, ConfigError> {
         let hasher = RandomState::default();
-        let capacity = (self.entries.len() * 8 / 7 + 1).next_power_of_two();
-        let mut slots = vec![EMPTY; capacity];
-        let mut texts = Vec::with_capacity(self.entries.keys().map(|(_, text)| text.len()).sum());
+        let mut entries = HashTable::with_capacity(self.entries.len());
+        let mut long = Vec::new();
         let mut longest = 0;
-        for ((owner, text), value) in self.entries {
+        for ((owner, text), number) in self.entries {
             let too_many = |unit, limit| ConfigError::TooMany { unit, limit };
-            let at = u32::try_from(texts.len())
-                .map_err(|_| too_many("bytes of paths", u32::MAX as usize))?;
             let len = u16::try_from(text.len())
                 .map_err(|_| too_many("bytes in one path", u16::MAX.into()))?;
             longest = longest.max(len);
-            texts.extend_from_slice(text.as_bytes());
-            let hash = hash(&hasher, owner, text.as_bytes());
-            let mut slot = hash as usize & (capacity - 1);
-            while slots[slot].owner != EMPTY.owner {
-                slot = (slot + 1) & (capacity - 1);
-            }
-            slots[slot] = Slot {
+            let mut entry = Entry {
                 owner,
-                value,
-                at,
+                value: value(number),
                 len,
-                tag: tag(hash),
+                text: [0; INLINE],
             };
+            if let Some(inline) = entry.text.get_mut(..text.len()) {
+                inline.copy_from_slice(text.as_bytes());
+            } else {
+                let at = u32::try_from(long.len())
+                    .map_err(|_| too_many("bytes of paths", u32::MAX as usize))?;
+                entry.text[..size_of::<u32>()].copy_from_slice(&at.to_ne_bytes());
+                long.extend_from_slice(text.as_bytes());
+            }
+            let own_hash = hash(&hasher, owner, text.as_bytes());
+            entries.insert_unique(own_hash, entry, |entry: &Entry<V>| {
+                hash(&hasher, entry.owner, entry.text(&long))
+            });
         }
         Ok(Index {
-            slots: slots.into(),
-            texts: texts.into(),
+            entries,
+            long: long.into(),
             longest,
             hasher,
         })
@@ -176,16 +172,19 @@ impl IndexBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Group;
 
     #[test]
     fn every_entry_is_found_under_its_owner_only() {
         let mut builder = IndexBuilder::default();
-        for n in 0..5_000_u32 {
-            builder.get_or_insert(Owner::new(Kind::Exact, n % 7), &format!("/path/{n}"), || n);
+        // Texts on both sides of the length that an entry holds itself.
+        let text = |n: u32| format!("/path/{n}{}", "x".repeat(n as usize % (2 * INLINE)));
+        for n in 0..5_000 {
+            builder.get_or_insert(Owner::new(Kind::Exact, n % 7), &text(n), || n);
         }
-        let index = builder.finish().unwrap();
+        let index = builder.finish(|number| number).unwrap();
         for n in 0..5_000_u32 {
-            let text = format!("/path/{n}");
+            let text = text(n);
             for id in 0..7 {
                 let expected = (id == n % 7).then_some(n);
                 assert_eq!(
@@ -205,7 +204,15 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_one_line_of_memory() {
+        assert_eq!(size_of::<Entry<Group>>(), 64);
+    }
+
+    #[test]
     fn an_empty_index_finds_nothing() {
-        assert_eq!(Index::default().get(Owner::new(Kind::Exact, 0), b""), None);
+        assert_eq!(
+            Index::<u32>::default().get(Owner::new(Kind::Exact, 0), b""),
+            None
+        );
     }
 }
