@@ -102,11 +102,22 @@ impl Gateway {
             move |state: &Arc<crate::model::State>| {
                 let next = compiler.compile(state, Some(&snapshot.load()));
                 snapshot.store(Arc::new(next));
-                metrics.retain(|id| {
-                    uuid::Uuid::try_parse(id).is_ok_and(|id| {
-                        state.tenants.contains_key(&id) || state.routes.contains_key(&id)
-                    })
-                });
+                let route = |id: &str| {
+                    let id = uuid::Uuid::try_parse(id).ok()?;
+                    state.routes.get(&id)
+                };
+                let is_tenant = |id: &str| {
+                    uuid::Uuid::try_parse(id).is_ok_and(|id| state.tenants.contains_key(&id))
+                };
+                metrics.retain(
+                    |id| is_tenant(id) || route(id).is_some(),
+                    |id, url| {
+                        route(id).is_some_and(|route| {
+                            let mut upstreams = route.upstreams.iter();
+                            upstreams.any(|upstream| upstream.url.as_str() == url)
+                        })
+                    },
+                );
                 published.send_replace(());
             }
         };

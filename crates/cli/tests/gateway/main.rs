@@ -22,6 +22,7 @@ mod health_checks;
 mod keys;
 mod limits;
 mod maintenance;
+mod metrics;
 mod probes;
 mod proxying;
 mod retries;

@@ -9,6 +9,8 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// Bytes consumed since somebody last asked.
+    consumed: u64,
 }
 
 impl Buffer {
@@ -17,6 +19,7 @@ impl Buffer {
             bytes: vec![0; capacity],
             start: 0,
             end: 0,
+            consumed: 0,
         }
     }
 
@@ -31,11 +34,17 @@ impl Buffer {
 
     pub(crate) fn consume(&mut self, count: usize) {
         self.start += count;
+        self.consumed += count as u64;
         debug_assert!(self.start <= self.end, "more consumed than was read");
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
         }
+    }
+
+    /// How many bytes were consumed since this was last asked, or since it was cleared.
+    pub(crate) fn take_consumed(&mut self) -> u64 {
+        std::mem::take(&mut self.consumed)
     }
 
     /// Room to read into. Never empty: moves what is left to the front, or grows, when the end is reached.
@@ -83,6 +92,7 @@ impl Buffer {
     pub(crate) fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
+        self.consumed = 0;
     }
 
     /// Whether it never had room: there is nothing in it to use again.

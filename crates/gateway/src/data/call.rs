@@ -9,7 +9,7 @@ use bastide_routing::CanonicalPath;
 use bastide_telemetry::ids;
 use tokio::time::Instant;
 
-use crate::snapshot::{KeyEntry, TenantEntry};
+use crate::snapshot::{Endpoint, KeyEntry, TenantEntry};
 
 /// The longest request id that is taken over from a client.
 const MAX_ID: usize = 64;
@@ -25,15 +25,21 @@ pub(crate) struct Call<'a> {
     pub(crate) peer_is_trusted: bool,
     pub(crate) secure: bool,
     pub(crate) arrived: Instant,
-    /// The same moment on the limiter's clock.
+    /// When its way was free: `arrived`, or later where a station had to wait for somebody.
+    pub(crate) free: Instant,
+    /// When it arrived, on the limiter's clock.
     pub(crate) ticks: u64,
-    /// The same moment in seconds since the epoch.
+    /// When it arrived, in seconds since the epoch.
     pub(crate) unix_now: u64,
     pub(crate) request_id: RequestId,
     /// Set by the station `identity`.
     pub(crate) identity: Option<Identity<'a>>,
     /// Set by the station `limits`: the quota nearest to exhaustion.
     pub(crate) rate: Option<Quota>,
+    /// Set by the station `forward`: the endpoint that was tried last.
+    pub(crate) endpoint: Option<&'a Endpoint>,
+    /// Set by the station `forward`: how many attempts were made.
+    pub(crate) attempts: u32,
 }
 
 /// For whom a request speaks. Only the station `identity` makes one, from a key that it verified.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::buffer::Buffer;
 use super::deadline::Deadline;
 use super::idle::Seat;
+use super::metrics::Traffic;
 use super::outgoing::Outgoing;
 use super::phase::Phase;
 use super::refusal::Refusal;
@@ -43,6 +44,10 @@ pub(crate) struct Client {
     pub(crate) last: Option<Instant>,
     seat: Seat,
     is_first: bool,
+    /// Bytes that had gone out when the last request was counted.
+    counted: u64,
+    /// Bytes that a tunnel moved past `input` and `out`.
+    tunnelled: Traffic,
 }
 
 /// What came next on a connection.
@@ -69,6 +74,8 @@ impl Client {
             last: None,
             seat,
             is_first: true,
+            counted: 0,
+            tunnelled: Traffic::default(),
         }
     }
 
@@ -172,6 +179,22 @@ impl Client {
             polled => polled,
         })
         .await
+    }
+
+    /// Notes bytes that a tunnel moved.
+    pub(crate) fn note_tunnel(&mut self, traffic: Traffic) {
+        self.tunnelled.received += traffic.received;
+        self.tunnelled.sent += traffic.sent;
+    }
+
+    /// What moved since this was last asked: one request's bytes, if it is asked at the end of each.
+    pub(crate) fn take_traffic(&mut self) -> Traffic {
+        let tunnelled = std::mem::take(&mut self.tunnelled);
+        let sent = self.out.total() - std::mem::replace(&mut self.counted, self.out.total());
+        Traffic {
+            received: self.input.take_consumed() + tunnelled.received,
+            sent: sent + tunnelled.sent,
+        }
     }
 
     /// Ends our direction and reads the rest of theirs for a moment: closing with unread bytes would make the kernel

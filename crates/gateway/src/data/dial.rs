@@ -2,6 +2,7 @@
 
 use tokio::time::{Instant, timeout};
 
+use super::metrics::Reason;
 use super::refusal::Refusal;
 use super::worker::Worker;
 use crate::model::Protocol;
@@ -33,7 +34,7 @@ pub(crate) async fn dial(
     route: &RouteEntry,
     endpoint: &Endpoint,
     is_tunnel: bool,
-) -> Result<Connection, Refusal> {
+) -> Result<Connection, (Reason, Refusal)> {
     match timeout(route.times.connect, make(worker, endpoint, is_tunnel)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => {
@@ -43,9 +44,9 @@ pub(crate) async fn dial(
             } else {
                 tracing::debug!(route = %route.spec.id, upstream = %endpoint.url, %error, "an upstream cannot be reached");
             }
-            Err(Refusal::ConnectFailed(why))
+            Err((Reason::Connect, Refusal::ConnectFailed(why)))
         }
-        Err(_) => Err(Refusal::ConnectTimeout),
+        Err(_) => Err((Reason::ConnectTimeout, Refusal::ConnectTimeout)),
     }
 }
 

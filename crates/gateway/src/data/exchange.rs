@@ -44,6 +44,8 @@ pub(crate) struct Attempt {
     /// The upstream stopped reading; it may still have answered.
     upload_broken: bool,
     interim: u32,
+    /// When its latest part began: sending the request, then relaying the response.
+    pub(crate) since: Instant,
 }
 
 /// Why an attempt brought no response.
@@ -73,7 +75,7 @@ pub(crate) enum RelayError {
 }
 
 impl Attempt {
-    pub(crate) fn new(connection: Connection, out: Outgoing, times: Times) -> Self {
+    pub(crate) fn new(connection: Connection, out: Outgoing, times: Times, now: Instant) -> Self {
         Self {
             connection,
             out,
@@ -81,15 +83,13 @@ impl Attempt {
             answered: false,
             upload_broken: false,
             interim: 0,
+            since: now,
         }
     }
 
     /// Sends the request, whose head is in `out`, and reads the response's head.
-    pub(crate) async fn run(
-        &mut self,
-        exchange: &mut Exchange<'_>,
-        now: Instant,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn run(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+        let now = self.since;
         let Exchange { client, upload, .. } = exchange;
         if !upload.is_drained() && client.input.is_empty() && upload.take_expectation() {
             client.put_continue();
@@ -144,7 +144,9 @@ impl Attempt {
             }
             Poll::Pending
         })
-        .await
+        .await?;
+        self.since = Instant::now();
+        Ok(())
     }
 
     /// Sends what there is of the request. Ready once, when it is whole or cannot go on.
@@ -213,7 +215,7 @@ impl Attempt {
         let mut moved = 0;
         let mut progress = Progress::default();
         let times = self.times;
-        times.arm(&mut exchange.client.deadline, Instant::now(), times.idle);
+        times.arm(&mut exchange.client.deadline, self.since, times.idle);
         poll_fn(|cx| {
             match self.poll_upload(cx, exchange) {
                 Poll::Ready(Err(PumpError::Sink) | Ok(())) | Poll::Pending => {}

@@ -1,29 +1,29 @@
 //! Station: to an upstream and back, with as many attempts as the route allows.
 //!
-//! Here is the loop over attempts; [`attempt`] makes one, [`relay`] brings its response to the client.
+//! Here is the loop over attempts; [`attempt`] makes one, [`verdict`] decides whether it will do, [`relay`] brings its
+//! response to the client.
 
 mod attempt;
 mod relay;
+mod verdict;
 
-use std::time::Duration;
-
-use bastide_http1::{BodyDecoder, Known, ResponseHead};
+use bastide_http1::{BodyDecoder, ResponseHead};
 use bastide_limit::clock;
 use bastide_routing::{CanonicalPath, RewriteScratch, forward_path};
 use tokio::time::Instant;
 
-use self::attempt::Blame;
 use super::call::Call;
 use super::client::Client;
 use super::connection::After;
 use super::exchange::Exchange;
+use super::fallback;
 use super::line::Served;
+use super::metrics::Retried;
 use super::refusal::Refusal;
 use super::routes::Chosen;
 use super::upload::Upload;
 use super::worker::Worker;
-use super::{fallback, tunnel};
-use crate::snapshot::{Attempts, Endpoint, Outcome, RouteEntry};
+use crate::snapshot::{Attempts, Endpoint, RouteEntry};
 
 /// Buffers that requests use one after the other.
 #[derive(Default)]
@@ -39,14 +39,14 @@ pub(crate) struct Scratch {
 pub(crate) async fn forward<'s>(
     worker: &Worker,
     client: &mut Client,
-    call: &Call<'s>,
+    call: &mut Call<'s>,
     chosen: Chosen<'s>,
     scratch: &mut Scratch,
 ) -> Result<Served<'s>, (Refusal, BodyDecoder)> {
     let limits = &worker.shared.limits;
+    let target = call.target;
     let mut forwarding = Forwarding {
         worker,
-        call,
         route: chosen.route,
         exchange: Exchange {
             client,
@@ -57,10 +57,11 @@ pub(crate) async fn forward<'s>(
         },
         until: chosen.route.times.total.map(|total| call.arrived + total),
         spare: &mut scratch.upstream_out,
+        call,
     };
     let paths = Paths {
         chosen,
-        target: call.target,
+        target,
         joined: &mut scratch.joined,
         rewrite: &mut scratch.rewrite,
     };
@@ -73,7 +74,7 @@ pub(crate) async fn forward<'s>(
 /// A request between its route and its response.
 struct Forwarding<'a, 's> {
     worker: &'a Worker,
-    call: &'a Call<'s>,
+    call: &'a mut Call<'s>,
     route: &'s RouteEntry,
     exchange: Exchange<'a>,
     /// The end of everything, if there is one.
@@ -85,54 +86,47 @@ struct Forwarding<'a, 's> {
 impl<'s> Forwarding<'_, 's> {
     /// Tries upstreams until one has the last word, or nobody is left to try.
     async fn run(&mut self, mut paths: Paths<'_, 's>) -> Result<Served<'s>, Refusal> {
+        let worker = self.worker;
         let mut attempts = Attempts::new(self.route, self.call.ticks);
-        // The first attempt begins when the request came; only later ones look at the clock again.
-        let (mut now, mut ticks) = (self.call.arrived, self.call.ticks);
+        // The first attempt begins when the way was free; only later ones look at the clock again.
+        let (mut now, mut ticks) = (self.call.free, self.call.ticks);
+        // Why this attempt is a retry, if it is one.
+        let mut retry = None;
         loop {
-            let picked = attempts.pick(self.worker.random(), ticks)?;
-            let path = paths.at(picked.endpoint)?;
+            let picked = attempts
+                .pick(worker.random(), ticks)
+                .inspect_err(|_| self.count_retry(retry, Retried::Failure))?;
+            let endpoint = picked.endpoint;
+            let path = paths.at(endpoint)?;
+            self.call.endpoint = Some(endpoint);
+            self.call.attempts += 1;
             self.exchange.response.clear();
-            let delay = match self.attempt(picked.endpoint, path, now).await {
+            let lost = match self.attempt(endpoint, path, now).await {
                 Ok(attempt) => {
                     let status = self.exchange.response.status();
-                    if status == 101 && !tunnel::is_agreed(self.call, self.exchange.response) {
-                        tracing::warn!(route = %self.route.spec.id, upstream = %picked.endpoint.url, "an upstream switched protocols without being asked");
-                        picked.finish(Outcome::Failed);
-                        return Err(Refusal::UpstreamMalformed);
-                    }
-                    let delay = if self.may_repeat() {
-                        let wish = retry_after(self.exchange.response);
-                        attempts.retry_status(status, wish, self.worker.random())
-                    } else {
-                        None
-                    };
-                    let is_bettered =
-                        attempts.is_last_word(status) && self.route.fallback.is_some();
-                    if delay.is_none() && !is_bettered {
+                    let books = &worker.metrics.upstreams;
+                    books.answered(endpoint, status, attempt.since - now);
+                    let Some(lost) = self.judge_response(endpoint, &mut attempts) else {
+                        self.count_retry(retry, Retried::of(attempts.is_retryable(status)));
                         return self.respond(picked, attempt).await;
-                    }
-                    picked.finish(Outcome::Status(status));
-                    *self.spare = attempt.out.into_bytes();
-                    // Without a delay the retries are exhausted, and the route has something better to say.
-                    delay.ok_or(Refusal::UpstreamUnwell { status })?
-                }
-                Err(failed) => {
-                    let reached = failed.reached;
-                    let refusal = match failed.blame(self.route, picked.endpoint) {
-                        Blame::ClientLeft => return Ok(self.served(499, After::Cut)),
-                        Blame::Client(refusal) => return Err(refusal),
-                        Blame::Upstream(refusal) => refusal,
                     };
-                    picked.finish(Outcome::Failed);
-                    let may_repeat = self.exchange.upload.replay.is_whole()
-                        && (!reached || self.is_repeatable());
-                    // The budget is asked only for a retry that would be sent.
-                    may_repeat
-                        .then(|| attempts.retry_failure(reached, self.worker.random()))
-                        .flatten()
-                        .ok_or(refusal)?
+                    *self.spare = attempt.out.into_bytes();
+                    lost
                 }
+                Err(failed) => match self.judge_failure(failed, endpoint, &mut attempts) {
+                    Ok(lost) => lost,
+                    Err(served) => {
+                        self.count_retry(retry, Retried::Cancelled);
+                        return served;
+                    }
+                },
             };
+            picked.finish(lost.outcome);
+            self.count_retry(retry, Retried::Failure);
+            let Some(delay) = lost.delay else {
+                return Err(lost.refusal);
+            };
+            retry = Some(lost.reason);
             tokio::time::sleep(delay).await;
             (now, ticks) = (Instant::now(), clock::now());
         }
@@ -164,17 +158,6 @@ impl<'s> Forwarding<'_, 's> {
             finished: None,
         }
     }
-
-    /// Whether sending it again means the same as sending it once.
-    fn is_repeatable(&self) -> bool {
-        let head = self.call.head;
-        head.method_kind().is_idempotent() || head.find(Known::IdempotencyKey).is_some()
-    }
-
-    /// Whether it can be sent again, and may be although an upstream has seen it.
-    fn may_repeat(&self) -> bool {
-        self.is_repeatable() && self.exchange.upload.replay.is_whole()
-    }
 }
 
 /// Makes the path that each endpoint is asked for.
@@ -202,10 +185,4 @@ impl Paths<'_, '_> {
                 .map_err(|_| Refusal::RewriteFailed),
         }
     }
-}
-
-/// The upstream's wish, in its form of seconds.
-fn retry_after(response: &ResponseHead) -> Option<Duration> {
-    let text = std::str::from_utf8(response.find(Known::RetryAfter)?).ok()?;
-    text.parse().ok().map(Duration::from_secs)
 }

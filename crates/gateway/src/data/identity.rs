@@ -1,6 +1,7 @@
 //! Station: who asks. A key becomes a tenant here, by one hash and one look-up.
 
 use bastide_http1::Known;
+use tokio::time::Instant;
 
 use super::Clock;
 use super::call::{Call, Identity};
@@ -41,23 +42,25 @@ pub(crate) async fn check<'s>(
 async fn verify<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
-    call: &Call<'_>,
+    call: &mut Call<'_>,
     key: &[u8],
 ) -> Result<Identity<'s>, Refusal> {
     let digest = worker.shared.keys.digest(key);
     let entry = match snapshot.key(&digest) {
         Some(entry) => entry,
         None if snapshot.legacy.is_empty() => return Err(Refusal::KeyInvalid),
-        None => match worker
-            .shared
-            .legacy
-            .verify(&snapshot.legacy, key, digest, call.peer)
-            .await
-        {
-            Verdict::Valid(id) => snapshot.legacy_key(id).ok_or(Refusal::KeyInvalid)?,
-            Verdict::Invalid => return Err(Refusal::KeyInvalid),
-            Verdict::Busy => return Err(Refusal::VerifierBusy),
-        },
+        None => {
+            let verifier = &worker.shared.legacy;
+            let verdict = verifier
+                .verify(&snapshot.legacy, key, digest, call.peer)
+                .await;
+            call.free = Instant::now();
+            match verdict {
+                Verdict::Valid(id) => snapshot.legacy_key(id).ok_or(Refusal::KeyInvalid)?,
+                Verdict::Invalid => return Err(Refusal::KeyInvalid),
+                Verdict::Busy => return Err(Refusal::VerifierBusy),
+            }
+        }
     };
     if entry
         .expires_at

@@ -1,6 +1,7 @@
 //! Station: how often. The tenant's and the key's limits are taken together, the route's once the route is known.
 
 use bastide_limit::{Limit, Outcome, Quota};
+use tokio::time::Instant;
 
 use super::call::Call;
 use super::refusal::Refusal;
@@ -14,8 +15,8 @@ pub(crate) async fn admit_caller(call: &mut Call<'_>) -> Result<(), Refusal> {
     };
     let tenant = &identity.tenant.limit;
     let outcome = match &identity.key.limit {
-        None => take(&[tenant], call.ticks).await,
-        Some(key) => take(&[tenant, key], call.ticks).await,
+        None => take(call, &[tenant]).await,
+        Some(key) => take(call, &[tenant, key]).await,
     };
     note(call, outcome)
 }
@@ -33,7 +34,7 @@ pub(crate) async fn admit_route(
         &worker.shared.limiter,
         call.identity.map(|identity| identity.tenant.id),
     );
-    let outcome = take(&[&limit], call.ticks).await;
+    let outcome = take(call, &[&limit]).await;
     let result = note(call, outcome);
     if let (Err(_), Some(identity)) = (&result, call.identity) {
         let now = call.ticks;
@@ -45,9 +46,13 @@ pub(crate) async fn admit_route(
     result
 }
 
-async fn take(limits: &[&Limit], now: u64) -> Outcome {
-    let outcome = match bastide_limit::try_acquire_all(limits, now) {
-        Some(Outcome::Pending) => bastide_limit::acquire_all(limits, now).await,
+async fn take(call: &mut Call<'_>, limits: &[&Limit]) -> Outcome {
+    let outcome = match bastide_limit::try_acquire_all(limits, call.ticks) {
+        Some(Outcome::Pending) => {
+            let outcome = bastide_limit::acquire_all(limits, call.ticks).await;
+            call.free = Instant::now();
+            outcome
+        }
         decided => decided,
     };
     outcome.expect("there is at least one limit")

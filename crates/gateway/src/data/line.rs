@@ -54,6 +54,7 @@ pub(crate) async fn serve(
     head: &RequestHead,
     scratch: &mut Scratch,
 ) -> After {
+    let _in_flight = worker.metrics.begin();
     let snapshot = worker.snapshot();
     let Scratch {
         target,
@@ -81,9 +82,16 @@ pub(crate) async fn serve(
             }
         }
     };
-    worker.metrics.count(&call, &served);
-    client.last = served.finished;
+    count(worker, client, &call, &served);
     served.after
+}
+
+/// Enters a finished request in the books.
+fn count(worker: &Worker, client: &mut Client, call: &Call<'_>, served: &Served<'_>) {
+    let finished = served.finished.unwrap_or_else(Instant::now);
+    let traffic = client.take_traffic();
+    worker.metrics.count(call, served, traffic, finished);
+    client.last = Some(finished);
 }
 
 /// Brings path and host into the form in which everybody behind here sees them.
@@ -169,6 +177,7 @@ fn new_call<'a>(
     target: CanonicalPath<'a>,
 ) -> Call<'a> {
     let ticks = clock::now();
+    let arrived = Instant::now();
     Call {
         head,
         target,
@@ -176,12 +185,15 @@ fn new_call<'a>(
         peer: client.peer.ip(),
         peer_is_trusted: worker.shared.trusted.contains(client.peer.ip()),
         secure: client.secure,
-        arrived: Instant::now(),
+        arrived,
+        free: arrived,
         ticks,
         unix_now: worker.shared.clock.unix_seconds(ticks),
         request_id: RequestId::of(head, || worker.random()),
         identity: None,
         rate: None,
+        endpoint: None,
+        attempts: 0,
     }
 }
 
@@ -219,16 +231,15 @@ pub(crate) async fn refuse_unread(
         date.as_bytes(),
         false,
     );
-    worker.metrics.count(
-        &call,
-        &Served {
-            status: refusal.status(),
-            after: After::Close,
-            route: None,
-            finished: None,
-        },
-    );
-    finish(client, false).await
+    let after = finish(client, false).await;
+    let served = Served {
+        status: refusal.status(),
+        after,
+        route: None,
+        finished: None,
+    };
+    count(worker, client, &call, &served);
+    after
 }
 
 /// Throws away what is left of a refused request's body if all of it is in the buffer already; to wait for more is not

@@ -1,7 +1,8 @@
 //! Station: the books. Every worker counts in cells of its own; the scrape adds them up.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+mod kept;
+mod upstreams;
+
 use std::sync::Arc;
 
 use bastide_http1::Method;
@@ -11,24 +12,32 @@ use bastide_telemetry::metrics::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::kept::Kept;
+use self::upstreams::Families;
+pub(crate) use self::upstreams::{Reason, Retried, Upstreams};
 use super::call::Call;
 use super::line::Served;
 
 /// Series per family; what goes beyond is counted under `other`.
 const MAX_SERIES: usize = 100_000;
 
-/// The families of the data plane. Labels are configured ids, known methods and status codes, so that no client can make
-/// series.
+/// The families of the data plane. Labels are what is configured, known methods, status codes and the gateway's own words,
+/// so that no client can make series.
 pub(crate) struct Metrics {
     requests: Family<LocalCounter>,
     durations: Family<LocalHistogram>,
+    received: Family<LocalCounter>,
+    sent: Family<LocalCounter>,
+    in_flight: Family<LocalGauge>,
     refusals: Family<LocalCounter>,
     connections: Family<LocalGauge>,
     stale: Family<LocalCounter>,
+    upstreams: Families,
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
+        let by_route = &["tenant_id", "route"];
         Self {
             requests: registry.family(
                 "gateway_http_requests",
@@ -39,8 +48,26 @@ impl Metrics {
             durations: registry.family(
                 "gateway_http_request_duration_seconds",
                 "Time from a request's head to the end of its response",
-                &["tenant_id", "route"],
+                by_route,
                 MAX_SERIES,
+            ),
+            received: registry.family(
+                "gateway_http_received_bytes",
+                "Bytes of requests, heads and framing included",
+                by_route,
+                MAX_SERIES,
+            ),
+            sent: registry.family(
+                "gateway_http_sent_bytes",
+                "Bytes of responses, heads and framing included",
+                by_route,
+                MAX_SERIES,
+            ),
+            in_flight: registry.family(
+                "gateway_http_requests_in_flight",
+                "Requests whose head was read and whose response is not out yet",
+                &[],
+                1,
             ),
             refusals: registry.family(
                 "gateway_rate_limit_hits",
@@ -55,17 +82,24 @@ impl Metrics {
                 &[],
                 1,
             ),
+            upstreams: Families::new(registry),
         }
     }
 
-    /// Forgets the series of tenants and routes that are gone.
-    pub(crate) fn retain(&self, is_known: impl Fn(&str) -> bool) {
+    /// Forgets the series of tenants, routes and upstreams of routes that are gone.
+    pub(crate) fn retain(
+        &self,
+        is_known: impl Fn(&str) -> bool,
+        is_upstream: impl Fn(&str, &str) -> bool,
+    ) {
         let known = |id: &str| id.is_empty() || is_known(id);
-        self.requests
-            .retain(|labels| known(&labels[0]) && known(&labels[1]));
-        self.durations
-            .retain(|labels| known(&labels[0]) && known(&labels[1]));
+        let both = |labels: &[Box<str>]| known(&labels[0]) && known(&labels[1]);
+        self.requests.retain(both);
+        self.durations.retain(both);
+        self.received.retain(both);
+        self.sent.retain(both);
         self.refusals.retain(|labels| known(&labels[0]));
+        self.upstreams.retain(known, is_upstream);
     }
 }
 
@@ -73,16 +107,41 @@ impl Metrics {
 pub(crate) struct WorkerMetrics {
     requests: Shard<LocalCounter>,
     durations: Shard<LocalHistogram>,
+    received: Shard<LocalCounter>,
+    sent: Shard<LocalCounter>,
     refusals: Shard<LocalCounter>,
     clients: Arc<LocalGauge>,
     idle_upstreams: Arc<LocalGauge>,
+    in_flight: Arc<LocalGauge>,
     stale: Arc<LocalCounter>,
-    series: RefCell<HashMap<SeriesKey, Arc<LocalCounter>, foldhash::fast::RandomState>>,
-    times: RefCell<HashMap<(Uuid, Uuid), Arc<LocalHistogram>, foldhash::fast::RandomState>>,
-    refused: RefCell<HashMap<Uuid, Arc<LocalCounter>, foldhash::fast::RandomState>>,
+    counted: Kept<(Uuid, Uuid, Method, u16), Arc<LocalCounter>>,
+    by_route: Kept<(Uuid, Uuid), ByRoute>,
+    refused: Kept<Uuid, Arc<LocalCounter>>,
+    /// The books on upstreams.
+    pub(crate) upstreams: Upstreams,
 }
 
-type SeriesKey = (Uuid, Uuid, Method, u16);
+struct ByRoute {
+    durations: Arc<LocalHistogram>,
+    received: Arc<LocalCounter>,
+    sent: Arc<LocalCounter>,
+}
+
+/// Bytes that one request moved between the client and the gateway, before TLS.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+}
+
+/// Counts a request as in flight for as long as it lives.
+pub(crate) struct InFlight<'m>(&'m LocalGauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
+}
 
 impl WorkerMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
@@ -90,52 +149,76 @@ impl WorkerMetrics {
         Self {
             requests: metrics.requests.shard(),
             durations: metrics.durations.shard(),
+            received: metrics.received.shard(),
+            sent: metrics.sent.shard(),
             refusals: metrics.refusals.shard(),
             clients: connections.series(&["client"]),
             idle_upstreams: connections.series(&["upstream_idle"]),
+            in_flight: metrics.in_flight.shard().series(&[]),
             stale: metrics.stale.shard().series(&[]),
-            series: RefCell::default(),
-            times: RefCell::default(),
-            refused: RefCell::default(),
+            counted: Kept::default(),
+            by_route: Kept::default(),
+            refused: Kept::default(),
+            upstreams: Upstreams::new(&metrics.upstreams),
         }
     }
 
+    /// Counts a request as in flight until the answer is dropped.
+    pub(crate) fn begin(&self) -> InFlight<'_> {
+        self.in_flight.add(1);
+        InFlight(&self.in_flight)
+    }
+
     /// Counts one finished request.
-    pub(crate) fn count(&self, call: &Call<'_>, served: &Served<'_>) {
-        let finished = served.finished.unwrap_or_else(Instant::now);
+    pub(crate) fn count(
+        &self,
+        call: &Call<'_>,
+        served: &Served<'_>,
+        traffic: Traffic,
+        finished: Instant,
+    ) {
         let tenant = call
             .identity
             .map_or(Uuid::nil(), |identity| identity.tenant.id);
         let route = served.route.map_or(Uuid::nil(), |route| route.id);
         let method = call.head.method_kind();
-        self.series
-            .borrow_mut()
-            .entry((tenant, route, method, served.status))
-            .or_insert_with(|| {
+        self.counted.with(
+            (tenant, route, method, served.status),
+            || {
                 let method = if method == Method::Other {
                     "other"
                 } else {
                     method.as_str()
                 };
-                self.requests.series(&[
-                    &label(tenant),
-                    &label(route),
-                    method,
-                    &served.status.to_string(),
-                ])
-            })
-            .add(1);
-        self.times
-            .borrow_mut()
-            .entry((tenant, route))
-            .or_insert_with(|| self.durations.series(&[&label(tenant), &label(route)]))
-            .observe_time(finished - call.arrived);
+                let status = served.status.to_string();
+                self.requests
+                    .series(&[&label(tenant), &label(route), method, &status])
+            },
+            |requests| requests.add(1),
+        );
+        self.by_route.with(
+            (tenant, route),
+            || {
+                let (tenant, route) = (label(tenant), label(route));
+                let labels = [tenant.as_str(), &route];
+                ByRoute {
+                    durations: self.durations.series(&labels),
+                    received: self.received.series(&labels),
+                    sent: self.sent.series(&labels),
+                }
+            },
+            |cells| {
+                cells.durations.observe_time(finished - call.arrived);
+                cells.received.add(traffic.received);
+                cells.sent.add(traffic.sent);
+            },
+        );
         if served.status == 429 {
-            self.refused
-                .borrow_mut()
-                .entry(tenant)
-                .or_insert_with(|| self.refusals.series(&[&label(tenant)]))
-                .add(1);
+            self.refused.with(
+                tenant,
+                || self.refusals.series(&[&label(tenant)]),
+                |refused| refused.add(1),
+            );
         }
     }
 
@@ -151,9 +234,10 @@ impl WorkerMetrics {
 
     /// Lets go of cached series; those still in use come back by themselves.
     pub(crate) fn forget_series(&self) {
-        self.series.borrow_mut().clear();
-        self.times.borrow_mut().clear();
-        self.refused.borrow_mut().clear();
+        self.counted.forget();
+        self.by_route.forget();
+        self.refused.forget();
+        self.upstreams.forget();
     }
 }
 

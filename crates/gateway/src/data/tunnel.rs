@@ -8,6 +8,7 @@ use super::call::Call;
 use super::client::Client;
 use super::connection::After;
 use super::exchange::Attempt;
+use super::metrics::Traffic;
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{WRITE_TIMEOUT, response_head};
@@ -37,6 +38,11 @@ pub(crate) async fn run(
         return After::Cut;
     }
     let mut upstream = attempt.connection;
+    let received = client.input.take_consumed() + client.input.data().len() as u64;
+    client.note_tunnel(Traffic {
+        received,
+        sent: upstream.buffer.data().len() as u64,
+    });
     // Nobody but a connection of its own can have agreed to become something else.
     let (Stream::Socket(near), Stream::Socket(far)) = (&mut client.stream, &mut upstream.stream)
     else {
@@ -49,9 +55,10 @@ pub(crate) async fn run(
     worker.give_buffer(std::mem::take(&mut client.input));
     worker.give_buffer(std::mem::take(&mut upstream.buffer));
     if early.iter().all(Result::is_ok) {
-        // How a tunnel ends is its two ends' affair.
-        let _: Result<(u64, u64), std::io::Error> =
-            tokio::io::copy_bidirectional_with_sizes(near, far, BUFFER, BUFFER).await;
+        // How a tunnel ends is its two ends' affair; where it breaks off, what it moved is not told.
+        let copied = tokio::io::copy_bidirectional_with_sizes(near, far, BUFFER, BUFFER).await;
+        let (received, sent) = copied.unwrap_or_default();
+        client.note_tunnel(Traffic { received, sent });
     }
     After::Cut
 }

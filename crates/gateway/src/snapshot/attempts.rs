@@ -21,6 +21,17 @@ pub(crate) enum Outcome {
     Failed,
 }
 
+/// Whether another attempt is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Yes, after this time.
+    After(Duration),
+    /// No: the route does not want one, or has had all that it wants.
+    No,
+    /// No: the route wants one, but its budget is used up.
+    OverBudget,
+}
+
 /// The attempts of one request.
 pub(crate) struct Attempts<'r> {
     route: &'r RouteEntry,
@@ -124,50 +135,58 @@ impl<'r> Attempts<'r> {
         }
     }
 
-    /// Whether to try again after a response with this status, and when.
+    /// Whether the route wants another attempt after a response with this status.
+    pub(crate) fn is_retryable(&self, status: u16) -> bool {
+        let retry = self.route.retry.as_ref();
+        retry.is_some_and(|retry| retry.retryable_status_codes.contains(&status))
+    }
+
+    /// Whether to try again after a response with this status.
     pub(crate) fn retry_status(
         &mut self,
         status: u16,
         wish: Option<Duration>,
         random: u64,
-    ) -> Option<Duration> {
-        let retry = self.route.retry.as_ref()?;
-        if !retry.retryable_status_codes.contains(&status) {
-            return None;
+    ) -> Again {
+        if self.is_retryable(status) {
+            self.delay(wish, random)
+        } else {
+            Again::No
         }
-        self.delay(wish, random)
     }
 
-    /// Whether to try again after no response, and when. Where nobody can have seen the request, an endpoint that was not
-    /// tried yet is tried at once, asked for or not.
-    pub(crate) fn retry_failure(&mut self, was_sent: bool, random: u64) -> Option<Duration> {
+    /// Whether to try again after no response. Where nobody can have seen the request, an endpoint that was not tried yet is
+    /// tried at once, asked for or not.
+    pub(crate) fn retry_failure(&mut self, was_sent: bool, random: u64) -> Again {
         if !was_sent && self.tried.len() < self.route.endpoints.len() {
-            return Some(Duration::ZERO);
+            return Again::After(Duration::ZERO);
         }
         self.delay(None, random)
     }
 
-    fn delay(&mut self, wish: Option<Duration>, random: u64) -> Option<Duration> {
-        let retry = self.route.retry.as_ref()?;
+    fn delay(&mut self, wish: Option<Duration>, random: u64) -> Again {
+        let Some(retry) = &self.route.retry else {
+            return Again::No;
+        };
         if self.made > retry.max_retries {
-            return None;
+            return Again::No;
         }
         // An earlier retry of this request is over.
         self.retrying = None;
-        self.retrying = Some(self.route.budget.retry(clock::now())?);
+        self.retrying = self.route.budget.retry(clock::now());
+        if self.retrying.is_none() {
+            return Again::OverBudget;
+        }
         let backoff = Backoff {
             base: Duration::from_millis(retry.base_delay_ms),
             max: Duration::from_millis(retry.max_delay_ms),
         };
-        Some(backoff.with_retry_after(self.made - 1, random, wish))
+        Again::After(backoff.with_retry_after(self.made - 1, random, wish))
     }
 
     /// Whether a response with this status is what is left after all retries failed.
     pub(crate) fn is_last_word(&self, status: u16) -> bool {
-        self.route
-            .retry
-            .as_ref()
-            .is_some_and(|retry| self.made > 1 && retry.retryable_status_codes.contains(&status))
+        self.made > 1 && self.is_retryable(status)
     }
 }
 

@@ -1,6 +1,7 @@
 //! An endpoint of a route: where it is, and how it has behaved.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bastide_resilience::balance::Load;
@@ -55,8 +56,13 @@ impl Endpoint {
     }
 }
 
+/// Tells endpoints apart, also those that were configured one after the other. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct EndpointNumber(u64);
+
 /// How an endpoint has behaved; outlives snapshots.
 pub(crate) struct EndpointState {
+    pub(crate) number: EndpointNumber,
     pub(crate) route: Uuid,
     pub(crate) url: UpstreamUrl,
     pub(crate) health: Health,
@@ -76,8 +82,10 @@ impl EndpointState {
         health: Option<&HealthCheck>,
         news: Option<NewsSender>,
     ) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let rules = health.cloned().unwrap_or_default();
         Self {
+            number: EndpointNumber(NUMBERS.fetch_add(1, Ordering::Relaxed)),
             route,
             url: url.clone(),
             health: Health::new(HealthConfig {

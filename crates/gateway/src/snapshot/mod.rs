@@ -20,9 +20,9 @@ use bastide_limit::Limit;
 use bastide_routing::{Lookup, RequestLine, RouteTable, Scratch};
 use uuid::Uuid;
 
-pub(crate) use attempts::{Attempts, Outcome, Picked};
+pub(crate) use attempts::{Again, Attempts, Outcome, Picked};
 pub(crate) use build::Compiler;
-pub(crate) use endpoint::{Endpoint, EndpointState};
+pub(crate) use endpoint::{Endpoint, EndpointNumber, EndpointState};
 pub(crate) use route::RouteEntry;
 
 use crate::legacy_keys::LegacyKey;

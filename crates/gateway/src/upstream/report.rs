@@ -45,4 +45,9 @@ pub(crate) fn register(registry: &Registry, snapshot: &Arc<ArcSwap<Snapshot>>) {
             is_checked.then(|| f64::from(u8::from(endpoint.state.health.is_healthy())))
         },
     );
+    gauge(
+        "gateway_upstream_requests_in_flight",
+        "Attempts at the upstream that are not decided yet",
+        |endpoint| Some(endpoint.state.load.in_flight().into()),
+    );
 }

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::Forwarding;
 use crate::data::exchange::{Attempt, Failure};
+use crate::data::metrics::Reason;
 use crate::data::outgoing::Outgoing;
 use crate::data::pace::Times;
 use crate::data::refusal::Refusal;
@@ -20,7 +21,7 @@ pub(super) struct Failed {
 
 enum Cause {
     /// No connection.
-    Connect(Refusal),
+    Connect(Reason, Refusal),
     /// There was one.
     Exchange(Failure),
 }
@@ -32,7 +33,7 @@ pub(super) enum Blame {
     /// The client's; the upstream is not to be judged by it.
     Client(Refusal),
     /// The upstream's.
-    Upstream(Refusal),
+    Upstream(Reason, Refusal),
 }
 
 impl Forwarding<'_, '_> {
@@ -57,8 +58,8 @@ impl Forwarding<'_, '_> {
             } else {
                 let dialled = dial::dial(self.worker, self.route, endpoint, is_tunnel).await;
                 now = Instant::now();
-                dialled.map_err(|refusal| Failed {
-                    cause: Cause::Connect(refusal),
+                dialled.map_err(|(reason, refusal)| Failed {
+                    cause: Cause::Connect(reason, refusal),
                     reached: false,
                 })?
             };
@@ -68,8 +69,8 @@ impl Forwarding<'_, '_> {
             out.clear();
             request_head::write(&mut out.bytes, self.call, self.route, endpoint, path);
             self.exchange.upload.restart(&mut out);
-            let mut attempt = Attempt::new(connection, out, times);
-            let failure = match attempt.run(&mut self.exchange, now).await {
+            let mut attempt = Attempt::new(connection, out, times, now);
+            let failure = match attempt.run(&mut self.exchange).await {
                 Ok(()) => return Ok(attempt),
                 Err(failure) => failure,
             };
@@ -103,19 +104,19 @@ impl Failed {
     /// Whose doing it is, and what the client is told unless another attempt goes better.
     pub(super) fn blame(self, route: &RouteEntry, endpoint: &Endpoint) -> Blame {
         let failure = match self.cause {
-            Cause::Connect(refusal) => return Blame::Upstream(refusal),
+            Cause::Connect(reason, refusal) => return Blame::Upstream(reason, refusal),
             Cause::Exchange(failure) => failure,
         };
         match failure {
             Failure::ClientGone => Blame::ClientLeft,
             Failure::ClientTimeout => Blame::Client(Refusal::BodyTimeout),
             Failure::ClientFraming(error) => Blame::Client(error.into()),
-            Failure::Closed => Blame::Upstream(Refusal::UpstreamClosed),
+            Failure::Closed => Blame::Upstream(Reason::Closed, Refusal::UpstreamClosed),
             Failure::Malformed(error) => {
                 tracing::warn!(route = %route.spec.id, upstream = %endpoint.url, %error, "an upstream's response is not valid");
-                Blame::Upstream(Refusal::UpstreamMalformed)
+                Blame::Upstream(Reason::Malformed, Refusal::UpstreamMalformed)
             }
-            Failure::Timeout => Blame::Upstream(Refusal::UpstreamTimeout),
+            Failure::Timeout => Blame::Upstream(Reason::Timeout, Refusal::UpstreamTimeout),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::Forwarding;
 use crate::data::connection::After;
 use crate::data::exchange::{Attempt, RelayError};
 use crate::data::line::Served;
+use crate::data::metrics::Reason;
 use crate::data::phase::Phase;
 use crate::data::refusal::Refusal;
 use crate::data::response_head::{self, Framing};
@@ -25,6 +26,7 @@ impl<'s> Forwarding<'_, 's> {
         picked: Picked<'_>,
         mut attempt: Attempt,
     ) -> Result<Served<'s>, Refusal> {
+        let endpoint = picked.endpoint;
         let exchange = &mut self.exchange;
         let status = exchange.response.status();
         if status == 101 {
@@ -81,6 +83,8 @@ impl<'s> Forwarding<'_, 's> {
             picked.finish(outcome);
         }
         if relayed == Err(RelayError::Upstream) {
+            let books = &self.worker.metrics.upstreams;
+            books.failed(endpoint, Reason::Cut);
             let client = &mut *exchange.client;
             if client.out.total() == written_before {
                 // Nothing of it has gone out: the client gets a proper answer instead of none.
