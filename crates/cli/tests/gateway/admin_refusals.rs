@@ -121,6 +121,56 @@ on_both! {
         post("application/json", &long).expect_problem(413, "body_too_large");
     }
 
+    /// A stranger's body is not even read, and an operator's no further than an endpoint has use for.
+    fn g12_bodies_are_read_no_further_than_they_may_be_long(backend) {
+        let gateway = Gateway::start(backend);
+        let head = |path: &str, key: &str, length: usize| {
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nX-Admin-Key: {key}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {length}\r\n\r\n"
+            )
+        };
+        // Announced and not sent: whoever waits for it never answers.
+        let mut stranger = Client::connect(gateway.admin);
+        stranger.send(head("/admin/tenants", "not-the-admin-key", 1 << 30));
+        stranger.send([b' '; 4096]);
+        stranger.read(false).expect(401);
+        let mut lost = Client::connect(gateway.admin);
+        lost.send(head("/admin/nothing", ADMIN_KEY, 1 << 30));
+        lost.send([b' '; 4096]);
+        lost.read(false).expect_problem(404, "not_found");
+        let mut long = Client::connect(gateway.admin);
+        long.send(head("/admin/tenants", ADMIN_KEY, 1 << 30));
+        // One byte more than is allowed, of a gibibyte.
+        let mut sent = 0;
+        while sent <= 1 << 20 {
+            long.send([b' '; 4096]);
+            sent += 4096;
+        }
+        long.read(false).expect_problem(413, "body_too_large");
+        let chunked = format!(
+            "POST /admin/tenants HTTP/1.1\r\nHost: a\r\nX-Admin-Key: {ADMIN_KEY}\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n"
+        );
+        let mut client = Client::connect(gateway.admin);
+        client.send(chunked);
+        let chunk = [b"10000\r\n".to_vec(), vec![b' '; 0x10000], b"\r\n".to_vec()].concat();
+        for _ in 0..17 {
+            if client.try_send(&chunk).is_err() {
+                break;
+            }
+        }
+        client.read(false).expect_problem(413, "body_too_large");
+        // The whole configuration may be longer than one object.
+        let path = "x".repeat(1_000);
+        let many: Vec<Value> = (0..1_200)
+            .map(|number| json!({ "method": "GET", "path": format!("/{number}/{path}"), "upstreams": [{ "url": "http://a.test" }] }))
+            .collect();
+        let document = json!({ "routes": many });
+        assert!(document.to_string().len() > 1 << 20);
+        gateway.admin("PUT", "/admin/config?dryRun=true", document).expect(200);
+    }
+
     fn g12_paths_and_methods_that_are_not_there(backend) {
         let gateway = Gateway::start(backend);
         gateway

@@ -217,3 +217,56 @@ fn g8_the_state_is_shared_between_nodes() {
         serving(&second, &tenant.key) == ["a"]
     });
 }
+
+/// The second node has no verdict of its own: its first probe is still under way. What it knows it knows from the first one,
+/// which does not believe the upstream's certificate.
+#[test]
+fn g8_a_node_that_has_not_probed_yet_believes_another_one() {
+    let stores = std::sync::Arc::new(Stores::of(Backend::Servers));
+    let authority = Authority::new();
+    let first = Gateway::start(Options::over(std::sync::Arc::clone(&stores)));
+    let trusting = first.options().another_node();
+    let file = authority.write(&trusting.folder());
+    let second = Gateway::start(trusting.arg("--upstream-ca", &file));
+
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |request| match request.path() {
+        "/health" => Answer::text("well").behind(&held),
+        _ => Answer::text("a"),
+    });
+    let relay = Relay::from_tls(upstream.address(), &authority.issue("localhost"));
+    let tenant = first.tenant("acme");
+    first.route(json!({
+        "tenantId": tenant.id, "method": "*", "path": "/", "pathType": "prefix",
+        "upstreams": [{ "url": format!("https://localhost:{}", relay.address().port()) }],
+        "resilience": { "healthCheck": {
+            "enabled": true, "endpoint": "/health", "intervalMs": 500, "timeoutMs": 30_000,
+            "healthyThreshold": 1, "unhealthyThreshold": 4
+        } },
+    }));
+    eventually("the second node's first probe is under way", || {
+        upstream.in_flight() == 1
+    });
+    assert_eq!(
+        second.get("/", &tenant.key).expect(200).text(),
+        "a",
+        "unknown counts as healthy"
+    );
+    let is_out = |node: &Gateway| {
+        let response = node.get("/", &tenant.key);
+        response.status == 503 && response.code() == "no_healthy_endpoint"
+    };
+    eventually("the first node leaves it out", || is_out(&first));
+    eventually("so does the second", || is_out(&second));
+    assert_eq!(
+        upstream.count_of("/health"),
+        1,
+        "it has nothing from a probe of its own"
+    );
+    gate.open();
+    eventually("its own probe decides", || {
+        second.get("/", &tenant.key).status == 200
+    });
+    assert!(is_out(&first), "each sees what it sees");
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::redis_client::ask;
 use crate::harness::wait::within;
@@ -138,4 +138,73 @@ fn g20_without_the_store_it_is_off() {
     gateway.stores().redis().pause();
     eventually("it is off", || gateway.get("/", &tenant.key).status == 200);
     gateway.stores().redis().resume();
+}
+
+on_both! {
+    /// Each scope by the Admin API, which needs no Redis for it.
+    fn g20_the_admin_api_switches_platform_tenant_and_route(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::named("a");
+        let (a, b) = (gateway.tenant("a"), gateway.tenant("b"));
+        gateway.prefix_route(&a, "/", &[&upstream], Value::Null);
+        gateway.prefix_route(&b, "/on", &[&upstream], Value::Null);
+        let off = gateway.prefix_route(&b, "/off", &[&upstream], Value::Null);
+        let put = |switches: Value| {
+            gateway.admin("PUT", "/admin/maintenance", switches).expect(200).data()
+        };
+        let statuses = || {
+            [("/", &a.key), ("/on", &b.key), ("/off", &b.key)].map(|(path, key)| gateway.get(path, key).status)
+        };
+        let shown = || gateway.admin("GET", "/admin/maintenance", Value::Null).expect(200).data();
+        let none = json!({ "platform": false, "tenants": [], "routes": [] });
+        assert_eq!(shown(), none);
+        assert_eq!(statuses(), [200, 200, 200]);
+        // On this node a change holds when it is acknowledged, as every other change does.
+        let tenant = json!({ "platform": false, "tenants": [a.id], "routes": [] });
+        assert_eq!(put(json!({ "tenants": [a.id] })), tenant);
+        assert_eq!(statuses(), [503, 200, 200]);
+        put(json!({ "routes": [off] }));
+        assert_eq!(statuses(), [200, 200, 503], "what is left out is on again");
+        put(json!({ "platform": true }));
+        assert_eq!(statuses(), [503, 503, 503]);
+        let page = gateway.get("/", &a.key);
+        assert!(page.number("retry-after") >= 1 && page.text().contains("<html"), "{page:?}");
+        assert_eq!(shown()["platform"], true);
+        put(json!({}));
+        assert_eq!(shown(), none);
+        assert_eq!(statuses(), [200, 200, 200]);
+        let before = upstream.count();
+        for wrong in [json!({ "platform": 1 }), json!({ "tenants": ["a"] }), json!({ "all": true })] {
+            gateway.admin("PUT", "/admin/maintenance", wrong).expect_problem(400, "validation_failed");
+        }
+        assert_eq!(statuses(), [200, 200, 200]);
+        assert_eq!(upstream.count(), before + 3);
+        gateway.call_admin(&Request::new("PUT", "/admin/maintenance").json(&json!({ "platform": true }))).expect(401);
+        assert_eq!(statuses(), [200, 200, 200]);
+    }
+}
+
+/// What one node is told the others see.
+#[test]
+fn g20_the_admin_api_of_one_node_switches_every_node_within_a_second() {
+    let first = Gateway::start(Backend::Servers);
+    let second = Gateway::start(first.options().another_node());
+    let upstream = Upstream::named("a");
+    let tenant = first.tenant_before(&upstream);
+    eventually("both nodes serve", || {
+        second.get("/", &tenant.key).status == 200
+    });
+    let switch = |on: bool| {
+        first
+            .admin("PUT", "/admin/maintenance", json!({ "platform": on }))
+            .expect(200);
+    };
+    switch(true);
+    within(SECOND, "the other node is switched", || {
+        second.get("/", &tenant.key).status == 503
+    });
+    switch(false);
+    within(SECOND, "the other node serves again", || {
+        second.get("/", &tenant.key).status == 200
+    });
 }

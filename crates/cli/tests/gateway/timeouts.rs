@@ -253,3 +253,58 @@ fn g9_a_large_upload_streams_in_constant_memory() {
     let grown = resident().saturating_sub(before);
     assert!(grown < 16 << 10, "the gateway grew by {grown} KiB");
 }
+
+/// An address that answers nothing at all: its queue is full, so the kernel drops what asks for a connection.
+#[test]
+fn g9_connecting_has_a_time_of_its_own() {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, listen, socket};
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let full = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&full, &any).unwrap();
+    listen(&full, 0).unwrap();
+    let address = std::net::SocketAddr::try_from(getsockname(&full).unwrap()).unwrap();
+    // A queue for none has place for one.
+    let waiting = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    connect(&waiting, &address).unwrap();
+    assert!(
+        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_err(),
+        "the queue is not full"
+    );
+
+    let gateway = Gateway::start(Backend::Embedded);
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant("acme");
+    let silent = json!({ "url": format!("http://{address}") });
+    let route = |path: &str, upstreams: Value, resilience: Value| {
+        gateway.route(json!({
+            "tenantId": tenant.id, "method": "*", "path": path, "upstreams": upstreams, "resilience": resilience,
+        }));
+    };
+    route(
+        "/alone",
+        json!([silent]),
+        json!({ "timeout": { "connectMs": 300, "default": 20_000 } }),
+    );
+    route(
+        "/beside",
+        json!([silent, { "url": upstream.url() }]),
+        json!({ "timeout": { "connectMs": 300 }, "retry": { "enabled": true, "maxRetries": 1, "baseDelayMs": 1 } }),
+    );
+    let started = Instant::now();
+    let response = gateway
+        .get("/alone", &tenant.key)
+        .expect_problem(504, "upstream_connect_timeout");
+    let took = started.elapsed();
+    assert!(
+        took >= Duration::from_millis(300) && took < Duration::from_secs(5),
+        "{took:?}"
+    );
+    let status = response.header("proxy-status").unwrap_or_default();
+    assert!(status.contains("error=connection_timeout"), "{status}");
+    // Nothing was sent, so that another may be asked whatever the method is.
+    for _ in 0..4 {
+        let post = Request::post("/beside", "once").key(&tenant.key);
+        assert_eq!(gateway.call(&post).expect(200).text(), "a");
+    }
+    assert_eq!(upstream.count(), 4);
+}
