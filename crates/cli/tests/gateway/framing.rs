@@ -44,3 +44,37 @@ on_both! {
         );
     }
 }
+
+/// It asks about the server and not about a resource (RFC 9110, section 9.3.7), so no route has anything to say about it.
+#[test]
+fn g18_options_of_the_whole_server_are_answered_by_the_gateway() {
+    let gateway = Gateway::start(Backend::Embedded);
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant_before(&upstream);
+    let mut client = gateway.connect();
+    for request in [
+        Request::new("OPTIONS", "*"),
+        Request::new("OPTIONS", "*").key(&tenant.key),
+        Request::new("OPTIONS", "http://gateway.test"),
+        Request::new("OPTIONS", "*").body("ignored"),
+    ] {
+        let response = client.call(&request).expect(200);
+        assert_eq!(response.header("content-length"), Some("0"));
+        let allow = response.header("allow").unwrap_or_default();
+        assert!(allow.contains("GET") && allow.contains("OPTIONS") && !allow.contains("TRACE"));
+        assert!(
+            response.header("proxy-status").is_some() && response.header("x-request-id").is_some()
+        );
+    }
+    assert_eq!(upstream.count(), 0);
+    // A path of one asterisk is a path, and other methods have no such target.
+    client
+        .call(&Request::new("OPTIONS", "/*").key(&tenant.key))
+        .expect(200);
+    assert_eq!(upstream.only().target, "/*");
+    client.call(&Request::new("GET", "*")).expect(400);
+    let two_hosts = "OPTIONS * HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+    let mut client = gateway.connect();
+    client.send(two_hosts);
+    client.read(false).expect(400);
+}

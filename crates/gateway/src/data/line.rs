@@ -104,8 +104,10 @@ fn read_target<'a>(
     if matches!(call.head.method_kind(), Method::Connect | Method::Trace) {
         return Err(Refusal::MethodNotProxied);
     }
-    call.target =
-        canonical(call.head.path_and_query(), target).map_err(Refusal::AmbiguousTarget)?;
+    if !own::is_about_server(call.head) {
+        call.target =
+            canonical(call.head.path_and_query(), target).map_err(Refusal::AmbiguousTarget)?;
+    }
     let named = call.head.host().unwrap_or_default();
     call.host = canonical_host(named, host).map_err(Refusal::AmbiguousTarget)?;
     Ok(())
@@ -123,6 +125,9 @@ async fn pass<'s>(
     }
     if request_head::is_looping(call.head) {
         return Err(Refusal::Loop.into());
+    }
+    if own::is_about_server(call.head) {
+        return Ok(own::describe_server(worker, client, call).await);
     }
     if Front::serves(call.target.path(), worker.shared.one_listener) {
         return own::serve(worker, client, call)
@@ -244,7 +249,7 @@ pub(crate) async fn refuse_unread(
 
 /// Throws away what is left of a refused request's body if all of it is in the buffer already; to wait for more is not
 /// worth it.
-fn discard_body(client: &mut Client, mut rest: BodyDecoder) -> bool {
+pub(super) fn discard_body(client: &mut Client, mut rest: BodyDecoder) -> bool {
     loop {
         match rest.decode(client.input.data()) {
             Ok(Step::Data { consumed, .. }) => client.input.consume(consumed),

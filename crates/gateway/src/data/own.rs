@@ -4,13 +4,13 @@
 use std::future::poll_fn;
 use std::io;
 
-use bastide_http1::{BodyDecoder, BodyError, Step};
+use bastide_http1::{BodyDecoder, BodyError, RequestHead, Step};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::call::Call;
 use super::client::Client;
-use super::line::{Served, finish};
+use super::line::{Served, discard_body, finish};
 use super::phase::Phase;
 use super::refusal::Refusal;
 use super::response_head::{Own, write_own};
@@ -18,6 +18,9 @@ use super::worker::Worker;
 
 /// How long the body of such a request may take.
 const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What the server as a whole can be asked: a route may be for any method but CONNECT and TRACE.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Serves a request to the gateway itself.
 pub(crate) async fn serve<'s>(
@@ -69,6 +72,39 @@ pub(crate) async fn serve<'s>(
         route: None,
         finished: None,
     })
+}
+
+/// Whether a request asks about the server and not about a resource: `OPTIONS *`.
+pub(crate) fn is_about_server(head: &RequestHead) -> bool {
+    // Also the form that proxies are sent, `OPTIONS http://host` without a path, which means the same.
+    head.path_and_query() == b"*"
+}
+
+/// Answers `OPTIONS *` (RFC 9110, section 9.3.7). It names no route, so there is nobody to forward it to and nothing to
+/// protect by a key.
+pub(crate) async fn describe_server<'s>(
+    worker: &Worker,
+    client: &mut Client,
+    call: &Call<'_>,
+) -> Served<'s> {
+    let body = BodyDecoder::new(call.head.body(), &worker.shared.limits);
+    let keep =
+        call.head.keep_alive() && worker.phase() == Phase::Running && discard_body(client, body);
+    let own = Own {
+        status: 200,
+        content_type: None,
+        body: b"",
+        proxy_error: None,
+        fields: &[("Allow", METHODS)],
+    };
+    let date = worker.shared.clock.date();
+    write_own(&mut client.out.bytes, call, &own, date.as_bytes(), keep);
+    Served {
+        status: own.status,
+        after: finish(client, keep).await,
+        route: None,
+        finished: None,
+    }
 }
 
 /// Reads the body, which is held in memory and therefore bounded: what goes beyond `limit` is refused by whom it is for.
