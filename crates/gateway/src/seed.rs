@@ -5,12 +5,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::declare::{Author, ChangeSet};
 use crate::keys::Keys;
 use crate::model::{
-    ApiKey, Audit, Auth, Change, Entity, LoadBalancing, ManagedBy, MethodRule, PathType, Protocol,
-    Route, State, Tenant, Upstream, UpstreamUrl,
+    ApiKey, Auth, LoadBalancing, ManagedBy, MethodRule, PathType, Protocol, Route, State, Tenant,
+    Upstream, UpstreamUrl,
 };
-use crate::repository::{Commit, CommitError, Repository};
+use crate::repository::{CommitError, Repository};
 
 const TENANT: &str = "demo";
 
@@ -84,35 +85,16 @@ pub async fn seed(repository: &Repository, keys: &Keys) -> Result<String, Commit
         updated_at: now,
         version: 1,
     };
-    let audit = |entity, id| Audit {
-        id: Uuid::now_v7(),
-        at: now,
-        actor: "system".to_owned(),
-        action: "create".to_owned(),
-        entity,
-        entity_id: id,
-        tenant_id: Some(tenant.id),
-        before: serde_json::Value::Null,
-        after: serde_json::Value::Null,
+    let author = Author {
+        actor: "system",
         request_id: None,
+        now,
     };
-    let audit = vec![
-        audit(Entity::Tenant, tenant.id),
-        audit(Entity::Key, key.id),
-        audit(Entity::Route, route.id),
-    ];
-    let changes = vec![
-        Change::PutTenant(tenant),
-        Change::PutKey(key),
-        Change::PutRoute(route),
-    ];
-    repository
-        .commit(Commit {
-            changes,
-            expect: Vec::new(),
-            audit,
-        })
-        .await?;
+    let mut changes = ChangeSet::new(&author);
+    changes.create(tenant);
+    changes.create(key);
+    changes.create(route);
+    repository.commit(changes.into_commit()).await?;
     Ok(format!(
         "tenant `{TENANT}`, key {} (shown this once)\ntry: curl -i -H 'X-API-Key: {}' http://127.0.0.1:3000/demo",
         minted.key, minted.key

@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 use crate::control::{Control, DiskError};
 use crate::data::listen::ListenError;
 use crate::data::tls::TlsError;
+use crate::declare::{Author, ChangeSet};
 use crate::keys::Keys;
 use crate::legacy_keys::Upgrade;
 use crate::maintenance::DEFAULT_PAGE;
-use crate::model::{ApiKey, Audit, Change, Entity, KeyHash, ManagedBy, State};
-use crate::repository::{Commit, CommitError, Repository};
+use crate::model::{ApiKey, KeyHash, ManagedBy, State};
+use crate::repository::{CommitError, Repository};
 use crate::settings::{Environment, Settings, StorageSettings};
 use crate::upstream::trust::TrustError;
 
@@ -61,6 +62,11 @@ pub enum StartError {
     /// The database's URL or the database.
     #[error("{0}")]
     Database(String),
+    /// The database's tables are not those of this program.
+    #[error(
+        "the database answers, but cannot be used: {0}; run the version that it was last used with, or restore it from a backup"
+    )]
+    Unusable(String),
     /// The database is older than this program.
     #[error("the database has {0} pending migration(s); run `bastide gateway migrate` first")]
     PendingMigrations(usize),
@@ -207,10 +213,10 @@ pub fn open(storage: &StorageSettings) -> Result<Repository, StartError> {
 /// Opens the database and brings its tables up to date.
 pub async fn open_migrated(storage: &StorageSettings) -> Result<Repository, StartError> {
     let repository = open(storage)?;
-    repository
-        .migrate()
-        .await
-        .map_err(|error| StartError::Database(error.to_string()))?;
+    repository.migrate().await.map_err(|error| match error {
+        CommitError::Unusable(error) => StartError::Unusable(error),
+        error => StartError::Database(error.to_string()),
+    })?;
     Ok(repository)
 }
 
@@ -223,7 +229,9 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
     } else {
         FIRST_PATIENCE
     };
-    let unavailable = match tokio::time::timeout(patience, persist(settings, &repository)).await {
+    let mut last = None;
+    let reading = persist(settings, &repository, &mut last);
+    let unavailable = match tokio::time::timeout(patience, reading).await {
         Ok(Ok((state, pepper))) => {
             return Ok(Loaded {
                 repository,
@@ -233,7 +241,9 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
             });
         }
         Ok(Err(error)) => return Err(error),
-        Err(_) => format!("nothing came from it within {} s", patience.as_secs()),
+        Err(_) => {
+            last.unwrap_or_else(|| format!("nothing came from it within {} s", patience.as_secs()))
+        }
     };
     match Control::saved(&snapshot)? {
         Some(saved) => {
@@ -256,20 +266,21 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
     }
 }
 
-/// Reads the configuration as soon as the database lets us.
+/// Reads the configuration as soon as the database lets us. `last` is why it did not at the last try.
 async fn persist(
     settings: &Settings,
     repository: &Repository,
+    last: &mut Option<String>,
 ) -> Result<(State, String), StartError> {
-    let mut said = false;
     loop {
         match read(settings, repository).await {
             Ok(read) => return Ok(read),
             Err(ReadError::Fatal(error)) => return Err(error),
             Err(ReadError::Unavailable(error)) => {
-                if !std::mem::replace(&mut said, true) {
+                if last.is_none() {
                     tracing::warn!(error, "the database is unavailable; trying again");
                 }
+                *last = Some(error);
                 tokio::time::sleep(RETRY).await;
             }
         }
@@ -283,7 +294,11 @@ enum ReadError {
 
 impl From<CommitError> for ReadError {
     fn from(error: CommitError) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            // To serve what was last known would hide it until a change is wanted.
+            CommitError::Unusable(error) => Self::Fatal(StartError::Unusable(error)),
+            error => Self::Unavailable(error.to_string()),
+        }
     }
 }
 
@@ -347,29 +362,18 @@ pub(crate) async fn rewrite_legacy_keys(
         let Some(key) = state.keys.get(&id).filter(may_rewrite) else {
             continue;
         };
-        let now = jiff::Timestamp::now();
+        let author = Author {
+            actor: "system",
+            request_id: None,
+            now: jiff::Timestamp::now(),
+        };
         let mut rewritten = (**key).clone();
         rewritten.hash = KeyHash::Hmac(digest);
         rewritten.version += 1;
-        rewritten.updated_at = now;
-        let audit = Audit {
-            id: uuid::Uuid::now_v7(),
-            at: now,
-            actor: "system".to_owned(),
-            action: "rehash".to_owned(),
-            entity: Entity::Key,
-            entity_id: id,
-            tenant_id: Some(key.tenant_id),
-            before: serde_json::Value::Null,
-            after: serde_json::Value::Null,
-            request_id: None,
-        };
-        let commit = Commit {
-            changes: vec![Change::PutKey(rewritten)],
-            expect: Vec::new(),
-            audit: vec![audit],
-        };
-        if let Err(error) = control.commit(commit).await {
+        rewritten.updated_at = author.now;
+        let mut changes = ChangeSet::new(&author);
+        changes.update("rehash", &**key, rewritten);
+        if let Err(error) = control.commit(changes.into_commit()).await {
             // It stays valid by bcrypt on this node, and the next start tries again.
             tracing::warn!(key = %id, %error, "an imported key could not be rewritten");
         }

@@ -10,11 +10,14 @@
 
 mod admin;
 mod admin_refusals;
+mod audit;
 mod balancing;
 mod breaker;
+mod damaged_database;
 mod declarative;
 mod documentation;
 mod drain;
+mod exact_limits;
 mod fallback;
 mod framing;
 mod harness;
@@ -35,3 +38,4 @@ mod timeouts;
 mod tls;
 mod tls_upstreams;
 mod transforms;
+mod unix_upstreams;

@@ -201,7 +201,7 @@ impl From<CommitError> for Problem {
             CommitError::NotFound(..) => Self::new(Code::NotFound, detail),
             CommitError::NameTaken(_) => Self::field(Code::NameTaken, "name", detail),
             CommitError::KeyTaken => Self::field(Code::ApiKeyTaken, "apiKey", detail),
-            CommitError::Unavailable(_) => {
+            CommitError::Unavailable(_) | CommitError::Unusable(_) => {
                 // The database's own words may hold addresses and names that are no client's business.
                 tracing::error!(error = %detail, "a change could not be written");
                 Self::new(

@@ -46,7 +46,7 @@ impl<'a> Work<'a> {
     async fn begin(transaction: &'a mut Transaction) -> Result<Self, CommitError> {
         let sql = "UPDATE gateway_revision SET revision = revision + 1 WHERE id = 1 RETURNING revision, pruned";
         let head = transaction.query_opt(sql, &[]).await?.ok_or_else(|| {
-            CommitError::Unavailable(
+            CommitError::Unusable(
                 "the only row of gateway_revision is missing; restore the database from a backup"
                     .into(),
             )

@@ -70,7 +70,7 @@ async fn read(snapshot: &mut Transaction, since: Revision) -> Result<Loaded, Com
 
 fn head(rows: Vec<Row>) -> Result<Head, CommitError> {
     let row = rows.into_iter().next().ok_or_else(|| {
-        CommitError::Unavailable(
+        CommitError::Unusable(
             "the only row of gateway_revision is missing; restore the database from a backup"
                 .into(),
         )

@@ -49,11 +49,21 @@ pub enum CommitError {
     /// applied after all; the message says so.
     #[error("{0}")]
     Unavailable(String),
+    /// The database answers, but its tables are not those of this program: a migration failed or is unknown, a table or
+    /// column is missing. Waiting does not help.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 impl From<DbError> for CommitError {
     fn from(error: DbError) -> Self {
-        Self::Unavailable(error.to_string())
+        let words = error.to_string();
+        match error {
+            DbError::Invalid(_) | DbError::Column { .. } | DbError::Migration(_) => {
+                Self::Unusable(words)
+            }
+            _ => Self::Unavailable(words),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use bastide_testkit::{TestFolder, until};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::program::Program;
+use super::program::{Ended, Program};
 use super::stores::{Backend, Stores};
 use super::{Client, Request, Response};
 
@@ -238,6 +238,18 @@ impl Gateway {
     /// Ends it at once, as a crash would.
     pub(crate) fn kill(&mut self) {
         self.program.kill();
+    }
+}
+
+/// Starts one that is expected to refuse, and waits for its end.
+#[track_caller]
+pub(crate) fn refused(options: &Options) -> Ended {
+    let mut program = Program::start(&options.command(), &options.env, options.folder.path());
+    let status = program.wait();
+    Ended {
+        code: status.code(),
+        stdout: program.stdout(),
+        stderr: program.stderr(),
     }
 }
 

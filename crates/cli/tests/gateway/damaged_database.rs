@@ -1,0 +1,100 @@
+//! G15: a database that answers and is not what the program needs stops the start; it is not taken for one that is down.
+
+use bastide_testkit::{Database, Postgres};
+use serde_json::Value;
+
+use crate::harness::gateway::refused;
+use crate::harness::program::Ended;
+use crate::harness::*;
+
+/// Fails unless the start ended with one message that holds these words.
+#[track_caller]
+fn assert_stopped(ended: &Ended, words: &[&str]) {
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    for word in words {
+        assert!(ended.stderr.contains(word), "{word}: {ended:?}");
+    }
+    assert!(!ended.stdout.contains("gateway on"), "{ended:?}");
+}
+
+/// A gateway that has run on this database and keeps its last good configuration on disk.
+fn once_run(database: &Database) -> Gateway {
+    let options = Options::new(Backend::Embedded).env("DATABASE_URL", &database.url());
+    let mut gateway = Gateway::start(options);
+    gateway.tenant("acme");
+    let snapshot = gateway.data_dir().join("snapshot.json");
+    eventually("the configuration is on disk", || {
+        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains("acme"))
+    });
+    gateway.kill();
+    gateway
+}
+
+#[test]
+fn g15_a_missing_table_stops_the_start_although_there_is_a_snapshot() {
+    let database = Postgres::shared_database().unwrap();
+    let gateway = once_run(&database);
+    database
+        .sql("ALTER TABLE gateway_routes RENAME TO lost")
+        .unwrap();
+    let ended = refused(gateway.options());
+    assert_stopped(&ended, &["gateway_routes", "cannot be used", "backup"]);
+    database
+        .sql("ALTER TABLE lost RENAME TO gateway_routes")
+        .unwrap();
+    let again = gateway.start_again();
+    let tenants = again
+        .admin("GET", "/admin/tenants", Value::Null)
+        .expect(200);
+    assert_eq!(tenants.data()[0]["name"], "acme", "nothing was lost by it");
+}
+
+#[test]
+fn g15_a_database_of_a_newer_version_stops_the_start() {
+    let database = Postgres::shared_database().unwrap();
+    let gateway = once_run(&database);
+    database
+        .sql(
+            "INSERT INTO bastide_migrations (component, position, name, checksum) \
+             VALUES ('gateway', 9999, '9999_from_the_future', 'x')",
+        )
+        .unwrap();
+    assert_stopped(
+        &refused(gateway.options()),
+        &["9999_from_the_future", "does not know"],
+    );
+}
+
+#[test]
+fn g15_a_migration_that_fails_stops_the_start_at_once() {
+    let database = Postgres::shared_database().unwrap();
+    // Somebody else's, by the name of one of ours.
+    database
+        .sql("CREATE TABLE gateway_tenants (x int)")
+        .unwrap();
+    let options = Options::new(Backend::Embedded).env("DATABASE_URL", &database.url());
+    let started = std::time::Instant::now();
+    assert_stopped(&refused(&options), &["0001_gateway", "gateway_tenants"]);
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(10),
+        "waiting would not have helped: {:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn g15_a_file_that_is_no_database_is_named() {
+    let options = Options::new(Backend::Embedded);
+    let data = options.folder().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(
+        data.join("gateway.db"),
+        "this is a text and no database. ".repeat(64),
+    )
+    .unwrap();
+    let ended = refused(&options);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("not a database"), "{ended:?}");
+}
