@@ -77,6 +77,9 @@ struct Run {
     /// How long requests in flight may take after that [env: DRAIN_TIMEOUT] [default: 30s]
     #[arg(long, value_name = "TIME")]
     drain_timeout: Option<String>,
+    /// A line on standard output for every request, `off` or `json` [env: ACCESS_LOG] [default: off]
+    #[arg(long, value_name = "off|json")]
+    access_log: Option<String>,
     /// Certificate chain of the public listener, PEM [env: TLS_CERT]
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,
@@ -120,6 +123,7 @@ impl Run {
             maintenance_page: self.maintenance_page.clone(),
             drain_delay: self.drain_delay.clone(),
             drain_timeout: self.drain_timeout.clone(),
+            access_log: self.access_log.clone(),
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
             upstream_ca: self.upstream_ca.clone(),

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use bastide_health::{Health, Indicator, Verdict};
 use bastide_http1::Limits;
 use bastide_store::Store;
+use bastide_telemetry::lines::{LineSource, Lines};
 use bastide_telemetry::metrics::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -51,8 +52,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts everything. Returns when connections are accepted. Must be called on the control plane's runtime.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    /// Starts everything. Returns when connections are accepted. Must be called on the control plane's runtime. Access lines
+    /// go to `lines`, beside the log's.
+    pub async fn start(settings: Settings, lines: &Lines) -> Result<Self, StartError> {
         for setting in &settings.effective {
             tracing::debug!(setting = setting.name, value = setting.shown, origin = %setting.origin, "a setting in use");
         }
@@ -84,6 +86,13 @@ impl Gateway {
         let registry = Registry::new();
         registry.add_process_metrics();
         registry.add_own_metrics();
+        let dropped = lines.drop_counter();
+        registry.counters(
+            "gateway_log_lines_dropped",
+            "Lines of the log and the access log that were lost because standard output was too slow",
+            &[],
+            move |emit| emit(&[], dropped() as f64),
+        );
         let metrics = Arc::new(Metrics::new(&registry));
         let origins = Arc::new(Origins::default());
         let upstream_tls = UpstreamTls::new(&roots);
@@ -177,8 +186,10 @@ impl Gateway {
         }
 
         let (phases, receiver) = watch::channel(Phase::Running);
-        let workers = start_workers(&shared, sockets, &receiver, settings.drain_timeout)
-            .map_err(StartError::Thread)?;
+        let workers = start_workers(&shared, sockets, &receiver, settings.drain_timeout, || {
+            settings.access_log.then(|| lines.source())
+        })
+        .map_err(StartError::Thread)?;
         Ok(Self {
             phases,
             phase,
@@ -224,15 +235,17 @@ fn start_workers(
     sockets: Vec<TcpListener>,
     phases: &watch::Receiver<Phase>,
     ceiling: Duration,
+    access_log: impl Fn() -> Option<LineSource>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     sockets
         .into_iter()
         .enumerate()
         .map(|(number, socket)| {
             let (shared, phases) = (Arc::clone(shared), phases.clone());
+            let access_log = access_log();
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn(move || worker::run(shared, vec![socket], phases, ceiling))
+                .spawn(move || worker::run(shared, access_log, vec![socket], phases, ceiling))
         })
         .collect()
 }

@@ -65,6 +65,8 @@ pub struct Flags {
     pub drain_delay: Option<String>,
     /// `--drain-timeout`
     pub drain_timeout: Option<String>,
+    /// `--access-log`
+    pub access_log: Option<String>,
     /// `--tls-cert`
     pub tls_cert: Option<String>,
     /// `--tls-key`
@@ -108,6 +110,8 @@ pub struct Settings {
     pub upstream_ca: Option<PathBuf>,
     /// What is logged. Default `info`.
     pub log: Filter,
+    /// Whether every request is told of on a line of its own. Default no.
+    pub access_log: bool,
     /// Default development.
     pub environment: Environment,
     /// Everything as it is in use, fit to be shown.
@@ -276,6 +280,10 @@ impl Settings {
         if let Some(Err(error)) = &log {
             reader.reject("LOG_LEVEL", error.to_string(), "set it to e.g. info");
         }
+        let access_log = reader
+            .variable("ACCESS_LOG")
+            .flag("--access-log", flags.access_log.as_deref())
+            .or("off", parse::choice(&[("off", false), ("json", true)]));
         let effective = reader.finish()?;
         let all_read = "every setting that was refused has made `finish` fail";
         let storage = storage.expect(all_read);
@@ -296,6 +304,7 @@ impl Settings {
             tls,
             upstream_ca,
             log: log.and_then(Result::ok).expect(all_read),
+            access_log: access_log.expect(all_read),
             environment: environment.expect(all_read),
             effective,
         })

@@ -57,13 +57,13 @@ pub(crate) fn serve(flags: &Flags, env: &Env) -> ExitCode {
             ));
         }
     };
-    let code = runtime.block_on(run(settings));
+    let code = runtime.block_on(run(settings, &lines));
     runtime.shutdown_background();
     lines.flush(LAST_WORDS);
     code
 }
 
-async fn run(settings: Settings) -> ExitCode {
+async fn run(settings: Settings, lines: &Lines) -> ExitCode {
     // Taken before anything is announced: who reads that the gateway listens may stop it at once.
     let (mut terminate, mut interrupt) = match (
         signal(SignalKind::terminate()),
@@ -74,7 +74,7 @@ async fn run(settings: Settings) -> ExitCode {
             return failed(format!("signals cannot be watched: {error}"));
         }
     };
-    let gateway = match Gateway::start(settings).await {
+    let gateway = match Gateway::start(settings, lines).await {
         Ok(gateway) => gateway,
         Err(error) => return failed(error),
     };

@@ -8,6 +8,7 @@
     reason = "`json!` makes values, and a test reads better without `&`"
 )]
 
+mod access_log;
 mod admin;
 mod admin_refusals;
 mod audit;

@@ -237,6 +237,7 @@ fn g14_the_other_commands_work_without_a_gateway() {
         "--redis-url",
         "--config",
         "--data-dir",
+        "--access-log",
         "--workers",
     ] {
         assert!(help.stdout.contains(flag), "{flag} is not in {help:?}");

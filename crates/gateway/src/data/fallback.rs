@@ -29,6 +29,7 @@ pub(crate) async fn respond<'s>(
             after: finish(client, keep).await,
             route: Some(route),
             finished: None,
+            refusal: Some(instead_of.code()),
         };
     }
     let own = Own {
@@ -46,5 +47,6 @@ pub(crate) async fn respond<'s>(
         after,
         route: Some(route),
         finished: None,
+        refusal: Some(instead_of.code()),
     }
 }

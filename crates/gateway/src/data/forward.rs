@@ -156,6 +156,7 @@ impl<'s> Forwarding<'_, 's> {
             after,
             route: Some(self.route),
             finished: None,
+            refusal: None,
         }
     }
 }

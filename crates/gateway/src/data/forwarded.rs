@@ -3,7 +3,7 @@
 //! Anyone can write `X-Forwarded-For`. What a peer says in it counts only if the operator named that peer's network;
 //! from everyone else the fields are replaced by what the gateway itself saw.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// Networks whose word is taken, in CIDR notation.
@@ -41,6 +41,32 @@ impl TrustedPeers {
         let peer = to_bits(peer);
         self.0.iter().any(|network| network.contains(peer))
     }
+
+    /// Who sent a request: the peer; where that one is trusted, whom it names last in `X-Forwarded-For`, and so on until the
+    /// word of somebody who is not trusted.
+    pub(crate) fn origin<'v>(
+        &self,
+        peer: IpAddr,
+        forwarded: impl Iterator<Item = &'v [u8]>,
+    ) -> IpAddr {
+        let mut origin = peer;
+        if !self.contains(peer) {
+            return origin;
+        }
+        let named: Vec<&[u8]> = forwarded
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .collect();
+        for name in named.into_iter().rev() {
+            let Some(address) = parse_address(name) else {
+                break;
+            };
+            origin = address;
+            if !self.contains(origin) {
+                break;
+            }
+        }
+        origin
+    }
 }
 
 impl Network {
@@ -62,6 +88,14 @@ impl Network {
         // A shift by the whole width is none in Rust, hence the check.
         self.bits == 0 || (self.address ^ peer) >> (128 - self.bits) == 0
     }
+}
+
+/// An address as proxies write it: alone, or with a port.
+fn parse_address(name: &[u8]) -> Option<IpAddr> {
+    let name = str::from_utf8(name).ok()?.trim();
+    name.parse()
+        .or_else(|_| name.parse().map(|socket: SocketAddr| socket.ip()))
+        .ok()
 }
 
 /// IPv4 as the mapped IPv6 address, so that a dual-stack listener's peers compare equal.
@@ -94,6 +128,32 @@ mod tests {
         assert!(!trusts("0.0.0.0/0", "2001:db8::1"));
         assert!(trusts("::/0", "2001:db8::1"));
         assert!(!trusts("", "127.0.0.1"));
+    }
+
+    #[test]
+    fn a_request_comes_from_the_nearest_who_is_not_trusted() {
+        let trusted: TrustedPeers = "10.0.0.0/8".parse().unwrap();
+        let origin = |peer: &str, forwarded: &[&str]| {
+            let fields = forwarded.iter().map(|value| value.as_bytes());
+            trusted.origin(peer.parse().unwrap(), fields).to_string()
+        };
+        // Who is not trusted is not believed.
+        assert_eq!(origin("192.0.2.1", &["198.51.100.7"]), "192.0.2.1");
+        assert_eq!(origin("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(origin("10.0.0.1", &["198.51.100.7"]), "198.51.100.7");
+        // What stands before the word of a stranger is the stranger's.
+        assert_eq!(
+            origin("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.0.0.2"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            origin("10.0.0.1", &["203.0.113.9", "10.0.0.3 , 10.0.0.2"]),
+            "203.0.113.9"
+        );
+        assert_eq!(origin("10.0.0.1", &["10.0.0.3"]), "10.0.0.3");
+        assert_eq!(origin("10.0.0.1", &["x, unknown"]), "10.0.0.1");
+        assert_eq!(origin("10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
+        assert_eq!(origin("10.0.0.1", &["198.51.100.7:1234"]), "198.51.100.7");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! framing ([`super::client`]) -> path and host -> the gateway's own endpoints -> maintenance -> identity -> the tenant's
 //! limits -> route -> the route's limits -> endpoint, transform, forward, retry or fallback ([`super::forward`]) ->
-//! respond -> count.
+//! respond -> count, access log.
 
-use bastide_http1::{BodyDecoder, Method, RequestHead, Step, Upgrade};
+use bastide_http1::{BodyDecoder, Known, Method, RequestHead, Step, Upgrade};
 use bastide_limit::clock;
 use bastide_routing::{CanonicalPath, canonical, canonical_host};
 use tokio::time::Instant;
@@ -26,6 +26,8 @@ pub(crate) struct Served<'s> {
     pub(crate) route: Option<&'s RouteEntry>,
     /// When the response was out, if somebody looked at the clock then.
     pub(crate) finished: Option<Instant>,
+    /// Why the gateway answered itself, if it did.
+    pub(crate) refusal: Option<&'static str>,
 }
 
 /// A refusal on its way to the client.
@@ -79,6 +81,7 @@ pub(crate) async fn serve(
                 after,
                 route,
                 finished: None,
+                refusal: Some(refusal.code()),
             }
         }
     };
@@ -86,11 +89,16 @@ pub(crate) async fn serve(
     served.after
 }
 
-/// Enters a finished request in the books.
+/// Enters a finished request in the books and in the access log.
 fn count(worker: &Worker, client: &mut Client, call: &Call<'_>, served: &Served<'_>) {
     let finished = served.finished.unwrap_or_else(Instant::now);
     let traffic = client.take_traffic();
     worker.metrics.count(call, served, traffic, finished);
+    if let Some(log) = &worker.access_log {
+        let forwarded = call.head.all(Known::XForwardedFor);
+        let origin = worker.shared.trusted.origin(call.peer, forwarded);
+        log.write(call, served, traffic, finished, origin);
+    }
     client.last = Some(finished);
 }
 
@@ -242,6 +250,7 @@ pub(crate) async fn refuse_unread(
         after,
         route: None,
         finished: None,
+        refusal: Some(refusal.code()),
     };
     count(worker, client, &call, &served);
     after

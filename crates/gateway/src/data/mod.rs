@@ -1,5 +1,6 @@
 //! The data plane: what happens to every request. [`mod@line`] shows the stations in order; each is a file here.
 
+mod access_log;
 pub(crate) mod body;
 pub(crate) mod buffer;
 mod call;

@@ -71,6 +71,7 @@ pub(crate) async fn serve<'s>(
         after: finish(client, keep).await,
         route: None,
         finished: None,
+        refusal: None,
     })
 }
 

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use bastide_telemetry::lines::LineSource;
 use slab::Slab;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::access_log::AccessLog;
 use super::buffer::{self, Buffer};
 use super::idle::Seat;
 use super::metrics::WorkerMetrics;
@@ -40,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) metrics: WorkerMetrics,
     pub(crate) lookup: RefCell<bastide_routing::Scratch>,
     pub(crate) seats: RefCell<Slab<Seat>>,
+    /// Where requests are told of, if they are.
+    pub(crate) access_log: Option<AccessLog>,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     current: RefCell<Rc<Pinned>>,
     buffers: RefCell<Vec<Buffer>>,
@@ -60,7 +64,7 @@ impl std::ops::Deref for Pinned {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Shared>, access_log: Option<LineSource>) -> Self {
         let mut snapshots = Cache::new(Arc::clone(&shared.snapshot));
         let current = Rc::new(Pinned(Arc::clone(snapshots.load())));
         Self {
@@ -68,6 +72,7 @@ impl Worker {
             metrics: WorkerMetrics::new(&shared.metrics),
             lookup: RefCell::default(),
             seats: RefCell::default(),
+            access_log: access_log.map(AccessLog::new),
             snapshots: RefCell::new(snapshots),
             current: RefCell::new(current),
             buffers: RefCell::default(),
@@ -132,6 +137,7 @@ impl Worker {
 /// has passed since.
 pub(crate) fn run(
     shared: Arc<Shared>,
+    access_log: Option<LineSource>,
     sockets: Vec<StdListener>,
     phases: watch::Receiver<Phase>,
     ceiling: Duration,
@@ -141,7 +147,7 @@ pub(crate) fn run(
         .build_local(LocalOptions::default())
         .expect("the operating system gives a worker its event queue");
     runtime.block_on(serve(
-        Rc::new(Worker::new(shared)),
+        Rc::new(Worker::new(shared, access_log)),
         sockets,
         phases,
         ceiling,

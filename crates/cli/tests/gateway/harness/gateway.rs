@@ -254,7 +254,7 @@ pub(crate) fn refused(options: &Options) -> Ended {
 }
 
 /// The addresses in what a gateway prints when it listens.
-fn addresses(printed: &str) -> Option<(SocketAddr, SocketAddr)> {
+pub(crate) fn addresses(printed: &str) -> Option<(SocketAddr, SocketAddr)> {
     let address = |text: &str| {
         let (scheme, address) = text.trim().split_once("://")?;
         (scheme.starts_with("http"))
