@@ -238,6 +238,34 @@ on_both! {
         assert!((200_100.0..202_000.0).contains(&sent), "heads are small: {sent}");
     }
 
+    fn g13_the_bytes_of_a_tunnel_are_counted(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::start(|_| {
+            let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+            let first = [switch.as_bytes(), &[b'd'; 3_000]].concat();
+            Answer::script([Step::Send(first), Step::Send(vec![b'd'; 4_000]), Step::Hold])
+        });
+        let tenant = gateway.tenant("acme");
+        let route = gateway.prefix_route(&tenant, "/", &[&upstream], Value::Null);
+        let request = Request::get("/")
+            .key(&tenant.key)
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let mut client = gateway.connect();
+        client.send(request.bytes());
+        client.read_head().expect(101);
+        client.send(vec![b'u'; 5_000]);
+        client.finish_sending();
+        assert_eq!(client.read_to_end().unwrap().len(), 7_000);
+        let here = [("route", route.as_str())];
+        let received = (request.bytes().len() + 5_000) as f64;
+        assert_counted(&gateway, "gateway_http_received_bytes_total", &here, received);
+        let sent = total(&gateway.metrics(), "gateway_http_sent_bytes_total", &here).unwrap();
+        assert!((7_050.0..8_000.0).contains(&sent), "{sent}");
+    }
+
     fn g13_the_series_of_an_upstream_that_is_gone_go(backend) {
         let gateway = Gateway::start(backend);
         let (old, new) = (Upstream::named("old"), Upstream::named("new"));
