@@ -29,3 +29,4 @@ mod stale_connections;
 mod streaming;
 mod tunnels;
 mod volume;
+mod websockets;
