@@ -35,7 +35,7 @@ pub(crate) async fn serve<'s>(
     let (parts, body) = worker
         .shared
         .front
-        .handle(request, call.peer)
+        .handle(request, call.peer.ip)
         .await
         .into_parts();
     let keep = is_whole && call.head.keep_alive() && worker.phase() == Phase::Running;
@@ -105,6 +105,7 @@ pub(crate) async fn describe_server<'s>(
         after: finish(client, keep).await,
         route: None,
         finished: None,
+        refusal: None,
     }
 }
 
