@@ -13,13 +13,13 @@ const MAX_LEN: usize = 255;
 /// # Errors
 /// [`PathError::BadHost`] for anything but letters, digits, `-`, `_` and `.`, or an IPv6 address in brackets.
 pub fn canonical_host<'a>(raw: &'a [u8], scratch: &'a mut String) -> Result<&'a str, PathError> {
-    let text = std::str::from_utf8(raw).map_err(|_| PathError::BadHost)?;
-    let name = without_port(text)?;
-    let name = match name.strip_suffix('.') {
-        Some("") => return Err(PathError::BadHost),
+    let name = without_port(raw)?;
+    let name = match name.strip_suffix(b".") {
+        Some(b"") => return Err(PathError::BadHost),
         Some(shorter) => shorter,
         None => name,
     };
+    let name = std::str::from_utf8(name).map_err(|_| PathError::BadHost)?;
     if !is_valid(name) {
         return Err(PathError::BadHost);
     }
@@ -32,25 +32,28 @@ pub fn canonical_host<'a>(raw: &'a [u8], scratch: &'a mut String) -> Result<&'a 
     Ok(scratch.as_str())
 }
 
-fn without_port(text: &str) -> Result<&str, PathError> {
-    let name_end = if text.starts_with('[') {
-        text.find(']').ok_or(PathError::BadHost)? + 1
+fn without_port(host: &[u8]) -> Result<&[u8], PathError> {
+    let find = |wanted: u8| host.iter().position(|byte| *byte == wanted);
+    let name_end = if host.starts_with(b"[") {
+        find(b']').ok_or(PathError::BadHost)? + 1
     } else {
-        text.find(':').unwrap_or(text.len())
+        find(b':').unwrap_or(host.len())
     };
-    let (name, port) = text.split_at(name_end);
-    let digits = match port.strip_prefix(':') {
-        Some(digits) => digits,
-        None if port.is_empty() => "",
-        None => return Err(PathError::BadHost),
-    };
-    if digits.is_empty()
-        || (digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok())
-    {
-        Ok(name)
-    } else {
-        Err(PathError::BadHost)
+    let (name, port) = host.split_at(name_end);
+    match port {
+        [] => Ok(name),
+        [b':', digits @ ..] if is_port(digits) => Ok(name),
+        _ => Err(PathError::BadHost),
     }
+}
+
+/// Whether it is a port as it stands behind a host: it may be left out (RFC 3986 section 3.2.3) or begin with zeros.
+fn is_port(digits: &[u8]) -> bool {
+    let number = digits.iter().try_fold(0_u32, |number, digit| {
+        let number = number * 10 + u32::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+        u16::try_from(number).is_ok().then_some(number)
+    });
+    number.is_some()
 }
 
 fn is_valid(name: &str) -> bool {
@@ -66,13 +69,18 @@ fn is_valid(name: &str) -> bool {
     name.len() <= MAX_LEN && is_name(name)
 }
 
+/// Whether it consists of labels with dots between them. One pass, for this is looked at with every request.
 fn is_name(name: &str) -> bool {
-    name.split('.').all(|label| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    })
+    let mut was_dot = true;
+    for byte in name.bytes() {
+        let is_dot = byte == b'.';
+        let is_letter = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if !is_letter && (!is_dot || was_dot) {
+            return false;
+        }
+        was_dot = is_dot;
+    }
+    !was_dot
 }
 
 /// The hosts a route answers for: one name, or every name below one.

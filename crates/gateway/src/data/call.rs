@@ -1,6 +1,5 @@
 //! One request on its way through the stations: what is known of it so far.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bastide_http1::{Known, Method, RequestHead};
@@ -9,6 +8,7 @@ use bastide_routing::CanonicalPath;
 use bastide_telemetry::ids;
 use tokio::time::Instant;
 
+use super::peer::Peer;
 use crate::snapshot::{Endpoint, KeyEntry, TenantEntry};
 
 /// The longest request id that is taken over from a client.
@@ -21,8 +21,7 @@ pub(crate) struct Call<'a> {
     pub(crate) target: CanonicalPath<'a>,
     /// Lower case, without the port; empty where the request names none.
     pub(crate) host: &'a str,
-    pub(crate) peer: IpAddr,
-    pub(crate) peer_is_trusted: bool,
+    pub(crate) peer: Peer,
     pub(crate) secure: bool,
     pub(crate) arrived: Instant,
     /// When its way was free: `arrived`, or later where a station had to wait for somebody.

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,8 +11,10 @@ use tokio::time::Instant;
 use super::buffer::Buffer;
 use super::deadline::Deadline;
 use super::idle::Seat;
+use super::last_key::LastKey;
 use super::metrics::Traffic;
 use super::outgoing::Outgoing;
+use super::peer::Peer;
 use super::phase::Phase;
 use super::refusal::Refusal;
 use super::stream::Stream;
@@ -38,7 +39,8 @@ pub(crate) struct Client {
     pub(crate) input: Buffer,
     pub(crate) out: Outgoing,
     pub(crate) deadline: Deadline,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
+    pub(crate) last_key: LastKey,
     pub(crate) secure: bool,
     /// When the last response was out.
     pub(crate) last: Option<Instant>,
@@ -63,7 +65,7 @@ pub(crate) enum Next {
 }
 
 impl Client {
-    pub(crate) fn new(stream: Stream, peer: SocketAddr, secure: bool, seat: Seat) -> Self {
+    pub(crate) fn new(stream: Stream, peer: Peer, secure: bool, seat: Seat) -> Self {
         Self {
             stream,
             secure,
@@ -71,6 +73,7 @@ impl Client {
             out: Outgoing::default(),
             deadline: Deadline::new(),
             peer,
+            last_key: LastKey::default(),
             last: None,
             seat,
             is_first: true,

@@ -1,6 +1,5 @@
 //! A client's HTTP/1.1 connection from its first request to its last.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bastide_http1::RequestHead;
@@ -8,6 +7,7 @@ use bastide_http1::RequestHead;
 use super::buffer::Buffer;
 use super::client::{Client, Next};
 use super::idle::Seat;
+use super::peer::Peer;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::worker::Worker;
@@ -36,7 +36,7 @@ pub(crate) struct Scratch {
 }
 
 /// Serves a connection to its end, in whichever version the client speaks.
-pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: SocketAddr) {
+pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Peer) {
     let seat = Seat::default();
     let place = worker.seats.borrow_mut().insert(seat.clone());
     if socket.agreed_on_http2() {
@@ -47,7 +47,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: SocketAddr) 
     worker.seats.borrow_mut().remove(place);
 }
 
-async fn serve_http1(worker: &Rc<Worker>, socket: Socket, peer: SocketAddr, seat: Seat) {
+async fn serve_http1(worker: &Rc<Worker>, socket: Socket, peer: Peer, seat: Seat) {
     let secure = socket.is_tls();
     let mut client = Client::new(socket.into(), peer, secure, seat.clone());
     let mut head = RequestHead::new();
@@ -58,7 +58,7 @@ async fn serve_http1(worker: &Rc<Worker>, socket: Socket, peer: SocketAddr, seat
             Next::Refused(refusal) => line::refuse_unread(worker, &mut client, &refusal).await,
             Next::Http2 => {
                 if let Stream::Socket(socket) = client.stream {
-                    http2::serve(worker, client.input, socket, peer, &seat).await;
+                    http2::serve(worker, client.input, socket, client.peer, &seat).await;
                 }
                 return;
             }

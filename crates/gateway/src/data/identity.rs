@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::Clock;
 use super::call::{Call, Identity};
+use super::last_key::LastKey;
 use super::refusal::Refusal;
 use super::routes::{self, Chosen};
 use super::worker::Worker;
@@ -16,6 +17,7 @@ pub(crate) async fn check<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
     call: &mut Call<'s>,
+    last_key: &mut LastKey,
 ) -> Result<Option<Chosen<'s>>, Refusal> {
     // Two keys could be two opinions on who is asking.
     let key = if call.head.is_repeated(Known::XApiKey) {
@@ -25,7 +27,10 @@ pub(crate) async fn check<'s>(
     };
     let verdict = match key.filter(|key| !key.is_empty()) {
         None => Err(Refusal::KeyMissing),
-        Some(key) => verify(worker, snapshot, call, key).await,
+        Some(key) => {
+            let digest = last_key.digest(&worker.shared.keys, key);
+            verify(worker, snapshot, call, key, digest).await
+        }
     };
     match verdict {
         Ok(identity) => {
@@ -44,15 +49,15 @@ async fn verify<'s>(
     snapshot: &'s Snapshot,
     call: &mut Call<'_>,
     key: &[u8],
+    digest: [u8; 32],
 ) -> Result<Identity<'s>, Refusal> {
-    let digest = worker.shared.keys.digest(key);
     let entry = match snapshot.key(&digest) {
         Some(entry) => entry,
         None if snapshot.legacy.is_empty() => return Err(Refusal::KeyInvalid),
         None => {
             let verifier = &worker.shared.legacy;
             let verdict = verifier
-                .verify(&snapshot.legacy, key, digest, call.peer)
+                .verify(&snapshot.legacy, key, digest, call.peer.ip)
                 .await;
             call.free = Instant::now();
             match verdict {

@@ -96,7 +96,7 @@ fn count(worker: &Worker, client: &mut Client, call: &Call<'_>, served: &Served<
     worker.metrics.count(call, served, traffic, finished);
     if let Some(log) = &worker.access_log {
         let forwarded = call.head.all(Known::XForwardedFor);
-        let origin = worker.shared.trusted.origin(call.peer, forwarded);
+        let origin = worker.shared.trusted.origin(call.peer.ip, forwarded);
         log.write(call, served, traffic, finished, origin);
     }
     client.last = Some(finished);
@@ -153,7 +153,7 @@ async fn pass<'s>(
     if switches.as_ref().is_some_and(|switches| switches.platform) {
         return Err(maintenance().into());
     }
-    let open = identity::check(worker, snapshot, call).await?;
+    let open = identity::check(worker, snapshot, call, &mut client.last_key).await?;
     if let (Some(switches), Some(identity)) = (&switches, &call.identity)
         && switches.tenants.contains(&identity.tenant.id)
     {
@@ -195,8 +195,7 @@ fn new_call<'a>(
         head,
         target,
         host: "",
-        peer: client.peer.ip(),
-        peer_is_trusted: worker.shared.trusted.contains(client.peer.ip()),
+        peer: client.peer.clone(),
         secure: client.secure,
         arrived,
         free: arrived,

@@ -1,7 +1,5 @@
 //! The head that goes to the upstream: what the client sent, less what ends at the gateway, plus what the gateway knows.
 
-use std::net::IpAddr;
-
 use bastide_http1::{self as http1, Known, RequestBody, RequestHead, Upgrade, Version};
 
 use super::call::Call;
@@ -36,7 +34,7 @@ pub(crate) fn write(
     if is_plain || !plan.drops(b"host") {
         out.extend_from_slice(&endpoint.host_line);
     }
-    let trusted = call.peer_is_trusted;
+    let trusted = call.peer.is_trusted;
     for field in head.fields() {
         if field.hop {
             continue;
@@ -84,16 +82,16 @@ fn write_provenance(out: &mut Vec<u8>, call: &Call<'_>, wanted: impl Fn(&[u8]) -
     let head = call.head;
     if wanted(b"x-forwarded-for") {
         out.extend_from_slice(b"X-Forwarded-For: ");
-        if call.peer_is_trusted {
+        if call.peer.is_trusted {
             for earlier in head.all(Known::XForwardedFor) {
                 out.extend_from_slice(earlier);
                 out.extend_from_slice(b", ");
             }
         }
-        write_ip(out, call.peer);
+        out.extend_from_slice(call.peer.text.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    let kept = |known| call.peer_is_trusted && head.find(known).is_some();
+    let kept = |known| call.peer.is_trusted && head.find(known).is_some();
     if !kept(Known::XForwardedHost)
         && wanted(b"x-forwarded-host")
         && let Some(host) = head.host()
@@ -120,11 +118,6 @@ fn write_provenance(out: &mut Vec<u8>, call: &Call<'_>, wanted: impl Fn(&[u8]) -
         Version::Http11 => b"Via: 1.1 bastide\r\n",
         Version::Http2 => b"Via: 2.0 bastide\r\n",
     });
-}
-
-fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    use std::io::Write as _;
-    write!(out, "{ip}").expect("writing to memory cannot fail");
 }
 
 /// Whether the request passed gateways of our name too often to be on its way anywhere.

@@ -21,6 +21,7 @@ use super::access_log::AccessLog;
 use super::buffer::{self, Buffer};
 use super::idle::Seat;
 use super::metrics::WorkerMetrics;
+use super::peer::Peer;
 use super::phase::Phase;
 use super::socket::Socket;
 use super::{Shared, connection};
@@ -239,6 +240,7 @@ fn start(worker: Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr) {
             }
         };
         if let Some(socket) = socket {
+            let peer = Peer::new(peer.ip(), &worker.shared.trusted);
             connection::serve(worker, socket, peer).await;
         }
         drop(counted);

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -24,6 +23,7 @@ use crate::data::connection::{After, Scratch};
 use crate::data::deadline::Deadline;
 use crate::data::idle::Seat;
 use crate::data::line;
+use crate::data::peer::Peer;
 use crate::data::phase::Phase;
 use crate::data::refusal::Refusal;
 use crate::data::socket::Socket;
@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     worker: &Rc<Worker>,
     read: Buffer,
     socket: Socket,
-    peer: SocketAddr,
+    peer: Peer,
     seat: &Seat,
 ) {
     let secure = socket.is_tls();
@@ -68,7 +68,13 @@ pub(crate) async fn serve(
     while let Some(Ok((request, respond))) =
         poll_fn(|cx| poll_next(cx, worker, &mut connection, &mut ending, seat)).await
     {
-        tokio::task::spawn_local(exchange(Rc::clone(worker), request, respond, peer, secure));
+        tokio::task::spawn_local(exchange(
+            Rc::clone(worker),
+            request,
+            respond,
+            peer.clone(),
+            secure,
+        ));
     }
 }
 
@@ -139,7 +145,7 @@ async fn exchange(
     worker: Rc<Worker>,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    peer: SocketAddr,
+    peer: Peer,
     secure: bool,
 ) {
     let (parts, body) = request.into_parts();
