@@ -334,6 +334,42 @@ proptest! {
         }
     }
 
+    /// A document with a few places damaged reaches deeper than any text at random: what it says is read, or each mistake is
+    /// named with its place.
+    #[test]
+    fn a_damaged_document_is_read_or_explained(
+        toml in any::<bool>(),
+        damages in prop::collection::vec((any::<prop::sample::Index>(), 0..6_usize, damage()), 1..4),
+    ) {
+        let whole = if toml { EXAMPLE_TOML.to_owned() } else { serde_json::to_string_pretty(&example()).unwrap() };
+        let mut text: Vec<char> = whole.chars().collect();
+        for (place, removed, put) in damages {
+            let at = place.index(text.len() + 1);
+            let end = (at + removed).min(text.len());
+            text.splice(at..end, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let formats: &[Format] = if toml { &[Format::Toml] } else { &[Format::Json, Format::Yaml] };
+        for format in formats {
+            match Document::parse("d", *format, &text) {
+                Err(error) => prop_assert!(error.to_string().starts_with("d:"), "{error}"),
+                Ok(document) => match Applicable::new(document, &RateLimit::default_tiers(), &no_environment) {
+                    Ok(applicable) => {
+                        // It can be planned, whatever it is.
+                        let plan = applicable.plan(&State::default(), Scope::File, &Keys::new(b"pepper"), &author());
+                        prop_assert!(plan.is_ok(), "{plan:?}");
+                    }
+                    Err((document, problems)) => {
+                        prop_assert!(!problems.is_empty());
+                        for line in document.describe_all(&problems).lines() {
+                            prop_assert!(line.starts_with("d:"), "{line}");
+                        }
+                    }
+                },
+            }
+        }
+    }
+
     /// Whatever two documents say, the second one is in force after both, and applies as nothing then.
     #[test]
     fn a_plan_reaches_its_document(first in documents(), second in documents(), file in any::<bool>()) {
@@ -348,6 +384,65 @@ proptest! {
         apply(&mut fresh, &second, scope);
         prop_assert_eq!(without_ids(export(&state)), without_ids(export(&fresh)));
     }
+}
+
+const EXAMPLE_TOML: &str = r#"
+[[tenants]]
+name = "acme"
+tier = "pro"
+rateLimit = { requestsPerSecond = 10, burstSize = 20 }
+
+[[tenants.keys]]
+name = "ci"
+hash = "$2b$04$abcdefghijklmnopqrstuunPKr0wtmDlW0zEQCy9Y0ZLm2suzv4ZS"
+
+[[tenants.routes]]
+method = "GET"
+path = "/a/{id}"
+upstreams = [{ url = "http://a.test", weight = 2 }]
+
+[[routes]]
+method = "*"
+path = "/all"
+pathType = "prefix"
+auth = "none"
+upstreams = [{ url = "unix:/run/a.sock" }]
+"#;
+
+/// What may be put into a document.
+fn damage() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "",
+        "",
+        "\"",
+        "\n",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "=",
+        "0",
+        "-1",
+        "null",
+        "true",
+        "1e999",
+        "\u{0}",
+        "\u{feff}",
+        "é",
+        "..",
+        "*",
+        "\\",
+        "$",
+        "#",
+        "- ",
+        "&a ",
+        "name",
+        "\"id\": \"x\",",
+        "unix:",
+        "99999999999999999999",
+    ])
 }
 
 /// Documents over few names, so that two of them have much in common.
