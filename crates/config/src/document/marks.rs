@@ -1,5 +1,6 @@
 //! Places in a text, and the shadow tree that holds one for every value.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -29,6 +30,8 @@ impl fmt::Display for Position {
 pub(super) struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
+    /// The last answer. Offsets come mostly in order, and a document may be one long line.
+    last: Cell<(usize, Position)>,
 }
 
 impl<'t> Lines<'t> {
@@ -37,7 +40,11 @@ impl<'t> Lines<'t> {
         let starts = std::iter::once(0)
             .chain(after_breaks.map(|(offset, _)| offset + 1))
             .collect();
-        Self { text, starts }
+        Self {
+            text,
+            starts,
+            last: Cell::new((0, Position::START)),
+        }
     }
 
     pub(super) fn position(&self, offset: usize) -> Position {
@@ -46,11 +53,18 @@ impl<'t> Lines<'t> {
             offset -= 1;
         }
         let line = self.starts.partition_point(|start| *start <= offset);
-        let start = self.starts[line - 1];
-        Position {
+        let (known, last) = self.last.get();
+        let (from, column) = if last.line == line && known <= offset {
+            (known, last.column)
+        } else {
+            (self.starts[line - 1], 1)
+        };
+        let position = Position {
             line,
-            column: self.text[start..offset].chars().count() + 1,
-        }
+            column: column + self.text[from..offset].chars().count(),
+        };
+        self.last.set((offset, position));
+        position
     }
 }
 
@@ -94,5 +108,33 @@ impl Mark {
             }
         }
         (mark, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Also when the offsets come in any order, and inside of characters.
+        #[test]
+        fn a_position_is_what_counting_from_the_start_says(
+            text in "[aé\n]{0,40}",
+            offsets in prop::collection::vec(0_usize..80, 0..20),
+        ) {
+            let lines = Lines::of(&text);
+            for offset in offsets {
+                let end = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+                let before = &text[..end.unwrap_or(0)];
+                let line = before.rsplit('\n').next().unwrap_or_default();
+                let counted = Position {
+                    line: before.matches('\n').count() + 1,
+                    column: line.chars().count() + 1,
+                };
+                prop_assert_eq!(lines.position(offset), counted);
+            }
+        }
     }
 }
