@@ -87,17 +87,35 @@ impl Saved {
 }
 
 /// Writes beside the file and renames, so that there is always one whole snapshot, the new one or the old.
+///
+/// In an upgrade two processes save to the same place, so it is done under a lock, which ends with the process at the
+/// latest.
 pub(super) fn save(path: &Path, saved: &Saved) -> Result<(), DiskError> {
     let beside = path.with_extension("json.new");
-    let result = write(&beside, saved).and_then(|()| fs::rename(&beside, path));
-    if result.is_err() {
-        // What was half written must not take the room that the next try needs.
-        fs::remove_file(&beside).ok();
-    }
+    let result = lock(&path.with_extension("lock")).and_then(|_locked| {
+        let result = write(&beside, saved).and_then(|()| fs::rename(&beside, path));
+        if result.is_err() {
+            // What was half written must not take the room that the next try needs.
+            fs::remove_file(&beside).ok();
+        }
+        result
+    });
     result.map_err(|error| DiskError::Io {
         path: path.to_owned(),
         error,
     })
+}
+
+/// Waits until nobody else saves. The lock is held as long as the file is open.
+fn lock(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn write(path: &Path, saved: &Saved) -> io::Result<()> {
@@ -161,7 +179,26 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(!dir.path().join("snapshot.json.new").exists());
+    }
+
+    #[test]
+    fn several_that_save_at_once_leave_one_whole_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = &dir.path().join("snapshot.json");
+        std::thread::scope(|scope| {
+            for writer in 1..=4 {
+                scope.spawn(move || {
+                    // Of different lengths, so that two on top of each other show.
+                    let pepper = "x".repeat(writer * 100_000);
+                    for _ in 0..20 {
+                        save(path, &Saved::new(&State::default(), &pepper)).unwrap();
+                        load(path).unwrap().expect("there is always one");
+                    }
+                });
+            }
+        });
+        assert_eq!(load(path).unwrap().unwrap().pepper().len() % 100_000, 0);
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Control {
         let keys = Keys::new(pepper.as_bytes());
         let state = Arc::new(start);
         publish(&state);
+        let changed = Notify::new();
+        if reachable {
+            // What is on disk may be older, or not there.
+            changed.notify_one();
+        }
         Self {
             repository,
             state: ArcSwap::new(state),
@@ -63,7 +68,7 @@ impl Control {
             pepper,
             publish,
             turn: Mutex::new(()),
-            changed: Notify::new(),
+            changed,
             reachable: AtomicBool::new(reachable),
             snapshot_file,
         }
