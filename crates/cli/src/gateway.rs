@@ -80,6 +80,9 @@ struct Run {
     /// A line on standard output for every request, `off` or `json` [env: ACCESS_LOG] [default: off]
     #[arg(long, value_name = "off|json")]
     access_log: Option<String>,
+    /// How long the new process may take after SIGUSR2 until it accepts connections [env: UPGRADE_TIMEOUT] [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    upgrade_timeout: Option<String>,
     /// Certificate chain of the public listener, PEM [env: TLS_CERT]
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,
@@ -124,6 +127,7 @@ impl Run {
             drain_delay: self.drain_delay.clone(),
             drain_timeout: self.drain_timeout.clone(),
             access_log: self.access_log.clone(),
+            upgrade_timeout: self.upgrade_timeout.clone(),
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
             upstream_ca: self.upstream_ca.clone(),

@@ -20,6 +20,7 @@ pub mod control;
 pub(crate) mod data;
 pub mod declare;
 mod front;
+pub mod handover;
 mod http2;
 pub mod keys;
 mod legacy_keys;

@@ -14,15 +14,17 @@ use bastide_telemetry::lines::{LineSource, Lines};
 use bastide_telemetry::metrics::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::admin::AdminApi;
 use crate::admin_listener;
 use crate::control::Control;
-use crate::data::listen::{self, ListenError};
+use crate::data::listen::{ListenError, Sockets};
 use crate::data::metrics::Metrics;
 use crate::data::phase::{Phase, PhaseCell};
 use crate::data::{Clock, Shared, tls, worker};
 use crate::front::Front;
+use crate::handover::{Inherited, Program, Supervisor, UpgradeError, successor};
 use crate::legacy_keys::LegacyVerifier;
 use crate::maintenance::{Board, Maintenance};
 use crate::settings::{AdminListen, Settings};
@@ -34,12 +36,26 @@ use crate::upstream::origin::Origins;
 use crate::upstream::probe::Prober;
 use crate::upstream::{report, trust};
 
+/// How long connections without a request are kept for one more, when another process has taken over. Clients that
+/// are at work have used theirs by then; the others are as likely to be met by the end of keep-alive.
+const LEAVING: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether all are gone.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// A gateway that runs.
 pub struct Gateway {
     phases: watch::Sender<Phase>,
     phase: Arc<PhaseCell>,
     health: Arc<Health>,
     workers: Vec<JoinHandle<()>>,
+    /// The Admin API's own listeners outlive the workers in a stop: they show how it goes.
+    admin_phases: watch::Sender<Phase>,
+    admin: JoinSet<()>,
+    saving: AbortHandle,
+    sockets: Sockets,
+    program: Program,
+    supervisor: Supervisor,
     settings: Settings,
     /// Where the public listener is; of interest where the port was left to the kernel.
     pub listen: std::net::SocketAddr,
@@ -52,23 +68,28 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts everything. Returns when connections are accepted. Must be called on the control plane's runtime. Access lines
-    /// go to `lines`, beside the log's.
-    pub async fn start(settings: Settings, lines: &Lines) -> Result<Self, StartError> {
+    /// Starts everything, on the sockets that were handed over or on new ones. Returns when connections are accepted,
+    /// and says so to whoever waits for it. Must be called on the control plane's runtime. Access lines go to `lines`, beside
+    /// the log's.
+    pub async fn start(
+        settings: Settings,
+        mut inherited: Inherited,
+        lines: &Lines,
+    ) -> Result<Self, StartError> {
         for setting in &settings.effective {
             tracing::debug!(setting = setting.name, value = setting.shown, origin = %setting.origin, "a setting in use");
         }
+        let program = Program::of_this_process();
+        let supervisor = Supervisor::of_this_process();
+        let ready = inherited.take_ready();
         start::make_data_dir(&settings.data_dir)?;
         let admin_key = start::admin_key(&settings)?;
         let page = start::maintenance_page(settings.maintenance_page.as_deref())?;
-        let sockets = listen::bind(settings.listen, settings.workers, "--listen")?;
-        let listen = sockets[0].local_addr().map_err(StartError::Socket)?;
-        let admin_socket = match settings.admin_listen {
-            AdminListen::At(address) => listen::bind(address, 1, "--admin-listen")?.pop(),
-            AdminListen::Same => None,
-        };
-        let admin_listen = admin_socket
-            .as_ref()
+        let sockets = Sockets::open(&settings, inherited)?;
+        let listen = sockets.public[0].local_addr().map_err(StartError::Socket)?;
+        let admin_listen = sockets
+            .admin
+            .first()
             .map(TcpListener::local_addr)
             .transpose()
             .map_err(StartError::Socket)?;
@@ -168,7 +189,7 @@ impl Gateway {
             let control = Arc::clone(&control);
             async move { control.follow().await }
         });
-        tokio::spawn(Arc::clone(&control).save());
+        let saving = tokio::spawn(Arc::clone(&control).save()).abort_handle();
         tokio::spawn(start::rewrite_legacy_keys(Arc::clone(&control), upgraded));
         tokio::spawn(async move { origins.keep_fresh().await });
         tokio::spawn(async move { board.follow().await });
@@ -176,26 +197,43 @@ impl Gateway {
             tokio::spawn(advice::share(store, Arc::clone(&snapshot), heard));
         }
         tokio::spawn(probe(snapshot, publications, upstream_tls));
-        if let Some(socket) = admin_socket {
-            tokio::spawn(admin_listener::serve(socket, front));
-        }
         if let Some(file) = settings.config.clone() {
             crate::declare::follow_file(Arc::clone(&control), file)
                 .await
                 .map_err(StartError::File)?;
         }
 
+        // From here on nothing fails that could be foreseen: who accepts connections and then ends has lost them.
+        let (admin_phases, admin_receiver) = watch::channel(Phase::Running);
+        let mut admin = JoinSet::new();
+        for socket in &sockets.admin {
+            let socket = socket.try_clone().map_err(StartError::Socket)?;
+            admin.spawn(admin_listener::serve(
+                socket,
+                front.clone(),
+                admin_receiver.clone(),
+            ));
+        }
         let (phases, receiver) = watch::channel(Phase::Running);
-        let workers = start_workers(&shared, sockets, &receiver, settings.drain_timeout, || {
+        let dealt = sockets.deal(settings.workers).map_err(StartError::Socket)?;
+        let workers = start_workers(&shared, dealt, &receiver, settings.drain_timeout, || {
             settings.access_log.then(|| lines.source())
         })
         .map_err(StartError::Thread)?;
+        ready.say();
+        supervisor.say("READY=1");
         Ok(Self {
             phases,
             phase,
             health,
             workers,
             is_tls: settings.tls.is_some(),
+            admin_phases,
+            admin,
+            saving,
+            sockets,
+            program,
+            supervisor,
             settings,
             listen,
             admin_listen,
@@ -205,14 +243,57 @@ impl Gateway {
         })
     }
 
-    /// Stops in order: not ready, then nothing new, then nothing at all. Returns when every request is answered or the
-    /// drain timeout is over.
+    /// Starts the program that now stands where this one was started from, hands it the listening sockets and waits
+    /// until it accepts connections. Returns its process's id; what is left to do here is to [`leave`](Self::leave)
+    /// and to [`close`](Self::close).
+    ///
+    /// Dropped before its end, it ends what it started. After an error everything is as before, and it may be tried
+    /// again.
+    pub async fn upgrade(&self) -> Result<u32, UpgradeError> {
+        let (public, admin) = (&self.sockets.public, &self.sockets.admin);
+        let patience = self.settings.upgrade_timeout;
+        let process = successor::start(&self.program, public, admin, patience).await?;
+        self.supervisor.say(&format!("MAINPID={process}"));
+        Ok(process)
+    }
+
+    /// Leaves new connections to the process that has taken over, by its id. Those that are here may each bring one
+    /// more request and are told to close; returns when all are gone, or after ten seconds. `/ready` does not fail
+    /// meanwhile, for a load balancer that asks on an old connection asks about both processes.
+    pub async fn leave(&mut self, process: u32) {
+        // Two processes may write the last good state, but the one that leaves knows it worse.
+        self.saving.abort();
+        self.go_on_to(Phase::Leaving);
+        self.admin_phases.send_replace(Phase::Leaving);
+        tracing::info!(
+            process,
+            "another process has taken over; what is under way here is finished"
+        );
+        let gone = async {
+            while self.admin.join_next().await.is_some() {}
+            while !self.workers.iter().all(JoinHandle::is_finished) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(LEAVING, gone).await.ok();
+    }
+
+    /// Stops in order: not ready, then nothing new, then nothing at all. Returns when every request is answered or
+    /// the drain timeout is over.
     pub async fn stop(self) {
         tracing::info!(delay = ?self.settings.drain_delay, "draining");
+        self.supervisor.say("STOPPING=1");
         self.health.drain();
         self.go_on_to(Phase::Draining);
         tokio::time::sleep(self.settings.drain_delay).await;
+        self.close().await;
+    }
+
+    /// Takes nothing new. Returns when every request is answered or the drain timeout is over.
+    pub async fn close(mut self) {
         self.go_on_to(Phase::Closing);
+        // As long as anybody holds a socket, the kernel goes on queuing connections there.
+        drop(self.sockets);
         let workers = self.workers;
         let joined = tokio::task::spawn_blocking(move || {
             for worker in workers {
@@ -221,6 +302,8 @@ impl Gateway {
             }
         });
         joined.await.ok();
+        self.admin_phases.send_replace(Phase::Closing);
+        while self.admin.join_next().await.is_some() {}
         tracing::info!("stopped");
     }
 
@@ -232,7 +315,7 @@ impl Gateway {
 
 fn start_workers(
     shared: &Arc<Shared>,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Vec<TcpListener>>,
     phases: &watch::Receiver<Phase>,
     ceiling: Duration,
     access_log: impl Fn() -> Option<LineSource>,
@@ -240,12 +323,12 @@ fn start_workers(
     sockets
         .into_iter()
         .enumerate()
-        .map(|(number, socket)| {
+        .map(|(number, sockets)| {
             let (shared, phases) = (Arc::clone(shared), phases.clone());
             let access_log = access_log();
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn(move || worker::run(shared, access_log, vec![socket], phases, ceiling))
+                .spawn(move || worker::run(shared, access_log, sockets, phases, ceiling))
         })
         .collect()
 }

@@ -67,6 +67,8 @@ pub struct Flags {
     pub drain_timeout: Option<String>,
     /// `--access-log`
     pub access_log: Option<String>,
+    /// `--upgrade-timeout`
+    pub upgrade_timeout: Option<String>,
     /// `--tls-cert`
     pub tls_cert: Option<String>,
     /// `--tls-key`
@@ -104,6 +106,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// How long requests in flight may take after that. Default 30 s.
     pub drain_timeout: Duration,
+    /// How long a new process may take, in an upgrade, until it accepts connections. Default 30 s.
+    pub upgrade_timeout: Duration,
     /// TLS on the public listener.
     pub tls: Option<TlsFiles>,
     /// PEM roots that upstreams' certificates may come from, beside the public ones.
@@ -238,6 +242,10 @@ impl Settings {
             .variable("DRAIN_TIMEOUT")
             .flag("--drain-timeout", flags.drain_timeout.as_deref())
             .or("30s", parse::duration(Duration::ZERO..=hour));
+        let upgrade_timeout = reader
+            .variable("UPGRADE_TIMEOUT")
+            .flag("--upgrade-timeout", flags.upgrade_timeout.as_deref())
+            .or("30s", parse::duration(Duration::from_millis(1)..=hour));
         let file = |reader: &mut Reader<'_>, name, flag, value: &Option<String>| {
             reader
                 .variable(name)
@@ -301,6 +309,7 @@ impl Settings {
             maintenance_page,
             drain_delay: drain_delay.expect(all_read),
             drain_timeout: drain_timeout.expect(all_read),
+            upgrade_timeout: upgrade_timeout.expect(all_read),
             tls,
             upstream_ca,
             log: log.and_then(Result::ok).expect(all_read),

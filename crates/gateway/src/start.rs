@@ -47,6 +47,12 @@ pub enum StartError {
     /// A listener.
     #[error(transparent)]
     Listen(ListenError),
+    /// The Admin API cannot be beside the routes and on a socket of its own.
+    #[error(
+        "a socket was handed over as `admin` (LISTEN_FDNAMES), but --admin-listen is `same`; give an address there or no such \
+         socket"
+    )]
+    TwoAdminListeners,
     /// The certificate of the public listener.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bastide_config::env::Env;
 use bastide_gateway::Gateway;
+use bastide_gateway::handover::Inherited;
 use bastide_gateway::settings::{Environment, Flags, Settings};
 use bastide_telemetry::lines::{self, Lines};
 use bastide_telemetry::log::{self, Redaction, Style};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::say::{failed, refused, say};
 
@@ -19,7 +20,15 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Log lines that wait for a slow terminal, in bytes; more are dropped and counted.
 const LOG_BUFFER: usize = 1 << 20;
 
+/// Why a process that has handed over makes no other one.
+const LEFT: &str = "another process has taken over already; ask that one";
+
 pub(crate) fn serve(flags: &Flags, env: &Env) -> ExitCode {
+    // Before anything is opened, which might get a number that is spoken for.
+    let inherited = match Inherited::take(env) {
+        Ok(inherited) => inherited,
+        Err(error) => return refused(error),
+    };
     let settings = match Settings::read(flags, env) {
         Ok(settings) => settings,
         Err(problems) => return refused(problems),
@@ -57,38 +66,103 @@ pub(crate) fn serve(flags: &Flags, env: &Env) -> ExitCode {
             ));
         }
     };
-    let code = runtime.block_on(run(settings, &lines));
+    let code = runtime.block_on(run(settings, inherited, &lines));
     runtime.shutdown_background();
     lines.flush(LAST_WORDS);
     code
 }
 
-async fn run(settings: Settings, lines: &Lines) -> ExitCode {
-    // Taken before anything is announced: who reads that the gateway listens may stop it at once.
-    let (mut terminate, mut interrupt) = match (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            return failed(format!("signals cannot be watched: {error}"));
+/// The signals that the gateway acts upon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    upgrade: Signal,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.upgrade.recv() => Asked::Upgrade,
         }
+    }
+
+    /// Waits to be told to stop, where an upgrade cannot be had and `why` says why not.
+    async fn stop(&mut self, why: &str) {
+        while self.next().await == Asked::Upgrade {
+            tracing::warn!("no upgrade: {why}");
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Asked {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGUSR2.
+    Upgrade,
+}
+
+async fn run(settings: Settings, inherited: Inherited, lines: &Lines) -> ExitCode {
+    // Taken before anything is announced: who reads that the gateway listens may stop it at once.
+    let mut signals = match Signals::watch() {
+        Ok(signals) => signals,
+        Err(error) => return failed(format!("signals cannot be watched: {error}")),
     };
-    let gateway = match Gateway::start(settings, lines).await {
-        Ok(gateway) => gateway,
-        Err(error) => return failed(error),
+    let mut gateway = tokio::select! {
+        started = Gateway::start(settings, inherited, lines) => match started {
+            Ok(gateway) => gateway,
+            Err(error) => return failed(error),
+        },
+        // Nothing is accepted yet, so nothing is lost.
+        () = signals.stop("this process is only starting") => return ExitCode::SUCCESS,
     };
     announce(&gateway);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let successor = successor(&gateway, &mut signals).await;
+    match successor {
+        None => finish(gateway.stop(), &mut signals, "this process stops").await,
+        Some(process) => {
+            tokio::select! {
+                () = gateway.leave(process) => {}
+                () = signals.stop(LEFT) => {}
+            }
+            finish(gateway.close(), &mut signals, LEFT).await
+        }
     }
-    let stopped = gateway.stop();
+}
+
+/// Serves until told to stop, or until another process has taken over, whose id is returned.
+async fn successor(gateway: &Gateway, signals: &mut Signals) -> Option<u32> {
+    loop {
+        if signals.next().await == Asked::Stop {
+            return None;
+        }
+        tracing::info!("asked for an upgrade; starting the new process");
+        let upgraded = tokio::select! {
+            upgraded = gateway.upgrade() => upgraded,
+            () = signals.stop("one is under way already") => return None,
+        };
+        match upgraded {
+            Ok(process) => return Some(process),
+            Err(error) => tracing::error!("the upgrade failed, this process serves on: {error}"),
+        }
+    }
+}
+
+/// Waits for the end, unless told to stop again, which means now.
+async fn finish(end: impl Future<Output = ()>, signals: &mut Signals, why: &str) -> ExitCode {
     tokio::select! {
-        () = stopped => ExitCode::SUCCESS,
-        // A second one means now.
-        _ = terminate.recv() => ExitCode::FAILURE,
-        _ = interrupt.recv() => ExitCode::FAILURE,
+        () = end => ExitCode::SUCCESS,
+        () = signals.stop(why) => ExitCode::FAILURE,
     }
 }
 

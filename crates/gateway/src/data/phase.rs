@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) enum Phase {
     /// Serving.
     Running,
-    /// Told to stop: `/ready` fails, connections are still accepted, and each response asks its client to connect anew
-    /// so that load balancers and keep-alive clients move on by themselves.
+    /// Told to stop: `/ready` fails, connections are still accepted, and each response asks its client to connect
+    /// anew so that load balancers and keep-alive clients move on by themselves.
     Draining,
+    /// Another process has the listening sockets: no connection is accepted here any more. Those that are there may
+    /// each bring one more request and are told to close with its answer, because one that is closed while its client
+    /// writes is a lost request.
+    Leaving,
     /// Nothing new is accepted; what is in flight may finish.
     Closing,
 }
@@ -25,6 +29,7 @@ impl PhaseCell {
         match self.0.load(Ordering::Relaxed) {
             0 => Phase::Running,
             1 => Phase::Draining,
+            2 => Phase::Leaving,
             _ => Phase::Closing,
         }
     }

@@ -1,4 +1,4 @@
-//! One worker: a thread with its own runtime, its own listening socket and its own connections to upstreams.
+//! One worker: a thread with its own runtime, its own listening sockets and its own connections to upstreams.
 //!
 //! Nothing that a request touches is shared with another worker but what is immutable or a plain atomic.
 
@@ -30,6 +30,9 @@ use crate::upstream::pool::Pool;
 
 /// How often expired connections are closed and an old snapshot is let go of although no request comes.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often a worker that is on its way out looks whether its connections are gone.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A TLS handshake must be done after this time.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -134,8 +137,8 @@ impl Worker {
     }
 }
 
-/// Runs a worker on this thread until the phase is [`Phase::Closing`] and every connection is finished, or `ceiling`
-/// has passed since.
+/// Runs a worker on this thread until it accepts no more and every connection is finished, or `ceiling` has passed since
+/// [`Phase::Closing`].
 pub(crate) fn run(
     shared: Arc<Shared>,
     access_log: Option<LineSource>,
@@ -165,31 +168,50 @@ async fn serve(
         .into_iter()
         .map(|socket| tokio::task::spawn_local(accept(Rc::clone(&worker), socket)))
         .collect();
-    let mut tick = tokio::time::interval(SWEEP);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = tick.tick() => worker.sweep(),
-            // The sender is dropped only when the process ends anyway.
-            closing = phases.wait_for(|phase| *phase == Phase::Closing) => {
-                drop(closing);
-                break;
-            }
-        }
-    }
+    sweep_until(&worker, &mut phases, Phase::Leaving).await;
     for task in accepting {
         task.abort();
     }
-    let until = Instant::now() + ceiling;
-    while worker.connections.get() > 0 && Instant::now() < until {
-        worker.dismiss_idle();
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    tokio::select! {
+        () = sweep_until(&worker, &mut phases, Phase::Closing) => {}
+        () = all_gone(&worker) => {}
+    }
+    let dismissed = async {
+        loop {
+            worker.dismiss_idle();
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = dismissed => {}
+        () = all_gone(&worker) => {}
+        () = tokio::time::sleep(ceiling) => {}
     }
     if worker.connections.get() > 0 {
         tracing::warn!(
             connections = worker.connections.get(),
             "the time to drain is over; connections are cut"
         );
+    }
+}
+
+/// Keeps the worker tidy until the phase, or a later one, has come.
+async fn sweep_until(worker: &Worker, phases: &mut watch::Receiver<Phase>, phase: Phase) {
+    let mut tick = tokio::time::interval(SWEEP);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => worker.sweep(),
+            // The sender is dropped only when the process ends anyway.
+            _ = phases.wait_for(|now| *now >= phase) => return,
+        }
+    }
+}
+
+/// Waits until the worker has no connections.
+async fn all_gone(worker: &Worker) {
+    while worker.connections.get() > 0 {
+        tokio::time::sleep(LOOK).await;
     }
 }
 
