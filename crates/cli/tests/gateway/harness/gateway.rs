@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,7 +92,8 @@ impl Options {
         &self.stores
     }
 
-    fn command(&self) -> Vec<String> {
+    /// The arguments that a gateway is started with.
+    pub(crate) fn command(&self) -> Vec<String> {
         let data = self.folder.path().join("data").display().to_string();
         let mut args = vec!["gateway".to_owned()];
         let defaults = [
@@ -132,7 +133,19 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn start(options: impl Into<Options>) -> Self {
         let options = options.into();
-        let mut program = Program::start(&options.command(), &options.env, options.folder.path());
+        let program = Program::start(&options.command(), &options.env, options.folder.path());
+        Self::wait_for(program, options)
+    }
+
+    /// As [`Gateway::start`] by another command that comes to the same.
+    #[track_caller]
+    pub(crate) fn start_by(options: Options, command: &mut Command) -> Self {
+        let program = Program::start_by(command, &options.env, options.folder.path());
+        Self::wait_for(program, options)
+    }
+
+    #[track_caller]
+    fn wait_for(mut program: Program, options: Options) -> Self {
         let mut listens = None;
         until(START, || {
             listens = addresses(&program.stdout());

@@ -29,14 +29,19 @@ pub(crate) struct Ended {
 impl Program {
     /// Starts it with nothing in its environment but `env`, in `folder`, where its output goes too.
     pub(crate) fn start(args: &[String], env: &[(String, String)], folder: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bastide"));
+        command.args(args).stdin(Stdio::null());
+        Self::start_by(&mut command, env, folder)
+    }
+
+    /// As [`Program::start`] by another command that comes to the same.
+    pub(crate) fn start_by(command: &mut Command, env: &[(String, String)], folder: &Path) -> Self {
         let (stdout, stderr) = (folder.join("stdout.log"), folder.join("stderr.log"));
         let create = |path: &Path| File::create(path).expect("the test's folder can be written");
-        let child = Command::new(env!("CARGO_BIN_EXE_bastide"))
-            .args(args)
+        let child = command
             .env_clear()
             .envs(env.iter().cloned())
             .current_dir(folder)
-            .stdin(Stdio::null())
             .stdout(create(&stdout))
             .stderr(create(&stderr))
             .spawn()
