@@ -13,47 +13,89 @@ const MAX_LEN: usize = 255;
 /// # Errors
 /// [`PathError::BadHost`] for anything but letters, digits, `-`, `_` and `.`, or an IPv6 address in brackets.
 pub fn canonical_host<'a>(raw: &'a [u8], scratch: &'a mut String) -> Result<&'a str, PathError> {
-    let name = without_port(raw)?;
-    let name = match name.strip_suffix(b".") {
-        Some(b"") => return Err(PathError::BadHost),
-        Some(shorter) => shorter,
-        None => name,
+    let mut has_upper = false;
+    let mut was_dot = true;
+    let end = raw.iter().position(|byte| {
+        let class = CLASS[usize::from(*byte)];
+        let is_end = class == Class::Other || (class == Class::Dot && was_dot);
+        has_upper |= class == Class::Upper;
+        was_dot = class == Class::Dot;
+        is_end
+    });
+    let (name, rest) = raw.split_at(end.unwrap_or(raw.len()));
+    let name = match (name, rest) {
+        ([], [b'[', ..]) => return bracketed(raw, scratch),
+        ([], [] | [b':', ..]) => name,
+        ([shorter @ .., b'.'], [] | [b':', ..]) => shorter,
+        (_, [] | [b':', ..]) => name,
+        _ => return Err(PathError::BadHost),
     };
-    let name = std::str::from_utf8(name).map_err(|_| PathError::BadHost)?;
-    if !is_valid(name) {
+    if name.len() > MAX_LEN || !is_port_or_nothing(rest) {
         return Err(PathError::BadHost);
     }
-    if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Ok(name);
-    }
+    let name = std::str::from_utf8(name).map_err(|_| PathError::BadHost)?;
+    Ok(if has_upper {
+        lower(name, scratch)
+    } else {
+        name
+    })
+}
+
+fn lower<'a>(name: &str, scratch: &'a mut String) -> &'a str {
     scratch.clear();
     scratch.push_str(name);
     scratch.make_ascii_lowercase();
-    Ok(scratch.as_str())
+    scratch
 }
 
-fn without_port(host: &[u8]) -> Result<&[u8], PathError> {
-    let find = |wanted: u8| host.iter().position(|byte| *byte == wanted);
-    let name_end = if host.starts_with(b"[") {
-        find(b']').ok_or(PathError::BadHost)? + 1
+/// What a byte of a host name is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Lower,
+    Upper,
+    Dot,
+    Other,
+}
+
+static CLASS: [Class; 256] = {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => Class::Lower,
+            b'A'..=b'Z' => Class::Upper,
+            b'.' => Class::Dot,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    table
+};
+
+/// An IPv6 address in brackets, with its brackets.
+#[cold]
+fn bracketed<'a>(raw: &[u8], scratch: &'a mut String) -> Result<&'a str, PathError> {
+    let text = std::str::from_utf8(raw).map_err(|_| PathError::BadHost)?;
+    let end = text.find(']').ok_or(PathError::BadHost)? + 1;
+    let (name, port) = text.split_at(end);
+    if is_valid(name) && is_port_or_nothing(port.as_bytes()) {
+        Ok(lower(name, scratch))
     } else {
-        find(b':').unwrap_or(host.len())
-    };
-    let (name, port) = host.split_at(name_end);
-    match port {
-        [] => Ok(name),
-        [b':', digits @ ..] if is_port(digits) => Ok(name),
-        _ => Err(PathError::BadHost),
+        Err(PathError::BadHost)
     }
 }
 
-/// Whether it is a port as it stands behind a host: it may be left out (RFC 3986 section 3.2.3) or begin with zeros.
-fn is_port(digits: &[u8]) -> bool {
+/// Whether it is nothing, or a port as it stands behind a host: it may be left out (RFC 3986 section 3.2.3) or begin
+/// with zeros.
+fn is_port_or_nothing(rest: &[u8]) -> bool {
+    let Some((_, digits)) = rest.split_first() else {
+        return true;
+    };
     let number = digits.iter().try_fold(0_u32, |number, digit| {
         let number = number * 10 + u32::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
         u16::try_from(number).is_ok().then_some(number)
     });
-    number.is_some()
+    rest[0] == b':' && number.is_some()
 }
 
 fn is_valid(name: &str) -> bool {
@@ -69,18 +111,12 @@ fn is_valid(name: &str) -> bool {
     name.len() <= MAX_LEN && is_name(name)
 }
 
-/// Whether it consists of labels with dots between them. One pass, for this is looked at with every request.
 fn is_name(name: &str) -> bool {
-    let mut was_dot = true;
-    for byte in name.bytes() {
-        let is_dot = byte == b'.';
-        let is_letter = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if !is_letter && (!is_dot || was_dot) {
-            return false;
-        }
-        was_dot = is_dot;
-    }
-    !was_dot
+    name.split('.').all(|label| {
+        let mut bytes = label.bytes();
+        !label.is_empty()
+            && bytes.all(|b| matches!(CLASS[usize::from(b)], Class::Lower | Class::Upper))
+    })
 }
 
 /// The hosts a route answers for: one name, or every name below one.
@@ -137,6 +173,9 @@ mod tests {
             assert_eq!(host(raw).as_deref(), Ok("api.example.com"), "{raw}");
         }
         assert_eq!(host("[::1]:80").as_deref(), Ok("[::1]"));
+        assert_eq!(host("[::AB]").as_deref(), Ok("[::ab]"));
+        assert_eq!(host("a:0080").as_deref(), Ok("a"));
+        assert_eq!(host(":80").as_deref(), Ok(""));
         assert_eq!(host("127.0.0.1:3000").as_deref(), Ok("127.0.0.1"));
         assert_eq!(host("").as_deref(), Ok(""));
     }
@@ -145,7 +184,8 @@ mod tests {
     fn what_has_no_or_two_readings_is_refused() {
         for raw in [
             "a b", "a/b", "a@b", "a%2eb", ".", "a..b", ".a", "[::1", "[::1]x", "[x]", "a:b",
-            "a:99999", "a:80:80", "a\u{e9}", "a,b",
+            "a:99999", "a:80:80", "a\u{e9}", "a,b", "[::1].", "a..", "a.:x", "a:+1", "a b:80",
+            ".:80",
         ] {
             assert_eq!(host(raw), Err(PathError::BadHost), "{raw}");
         }

@@ -121,14 +121,15 @@ impl<'s> Forwarding<'_, 's> {
                     }
                 },
             };
-            picked.finish(lost.outcome);
+            picked.finish(lost.outcome, Instant::now());
             self.count_retry(retry, Retried::Failure);
             let Some(delay) = lost.delay else {
                 return Err(lost.refusal);
             };
             retry = Some(lost.reason);
             tokio::time::sleep(delay).await;
-            (now, ticks) = (Instant::now(), clock::now());
+            now = Instant::now();
+            ticks = clock::at(now.into_std());
         }
     }
 

@@ -189,8 +189,8 @@ fn new_call<'a>(
     head: &'a RequestHead,
     target: CanonicalPath<'a>,
 ) -> Call<'a> {
-    let ticks = clock::now();
     let arrived = Instant::now();
+    let ticks = clock::at(arrived.into_std());
     Call {
         head,
         target,

@@ -7,6 +7,7 @@ use bastide_resilience::backoff::Backoff;
 use bastide_resilience::breaker::{self, Availability, Permit};
 use bastide_resilience::budget::{Active, Budget, Retry};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::route::RouteEntry;
@@ -191,9 +192,9 @@ impl<'r> Attempts<'r> {
 }
 
 impl Picked<'_> {
-    /// Tells how it ended.
-    pub(crate) fn finish(mut self, outcome: Outcome) {
-        let now = clock::now();
+    /// Tells how and when it ended.
+    pub(crate) fn finish(mut self, outcome: Outcome, at: Instant) {
+        let now = clock::at(at.into_std());
         let state = &self.endpoint.state;
         let is_failure = matches!(outcome, Outcome::Failed | Outcome::Status(500..));
         state.load.finish(

@@ -30,7 +30,7 @@ impl<'s> Forwarding<'_, 's> {
         let exchange = &mut self.exchange;
         let status = exchange.response.status();
         if status == 101 {
-            picked.finish(Outcome::Status(status));
+            picked.finish(Outcome::Status(status), attempt.since);
             let after = tunnel::run(
                 self.worker,
                 exchange.client,
@@ -47,7 +47,7 @@ impl<'s> Forwarding<'_, 's> {
         if status >= 500
             && let Some(picked) = picked.take()
         {
-            picked.finish(Outcome::Status(status));
+            picked.finish(Outcome::Status(status), attempt.since);
         }
         let written_before = exchange.client.out.total();
         let framing = Framing::towards(self.call.head.version(), exchange.response.body());
@@ -75,12 +75,13 @@ impl<'s> Forwarding<'_, 's> {
                 }
             })
             .await;
+        let mut finished = Instant::now();
         let outcome = match relayed {
             Err(RelayError::Upstream) => Outcome::Failed,
             _ => Outcome::Status(status),
         };
         if let Some(picked) = picked {
-            picked.finish(outcome);
+            picked.finish(outcome, finished);
         }
         if relayed == Err(RelayError::Upstream) {
             let books = &self.worker.metrics.upstreams;
@@ -94,12 +95,12 @@ impl<'s> Forwarding<'_, 's> {
             // What came is worth more than nothing; that it is not all shows by the end of the connection.
             client.deadline.set_after(Instant::now(), WRITE_TIMEOUT);
             client.flush().await.ok();
+            finished = Instant::now();
         }
         if let (Ok(()), Some(record)) = (relayed, record) {
             record.finish(self.route);
         }
         keep &= exchange.upload.is_drained();
-        let finished = Instant::now();
         self.put_back(attempt, relayed.is_ok(), finished);
         let after = match relayed {
             Ok(()) if keep => After::KeepAlive,
