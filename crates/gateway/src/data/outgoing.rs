@@ -56,7 +56,11 @@ impl Outgoing {
             return Poll::Ready(Ok(()));
         }
         while self.sent < self.bytes.len() {
-            let count = ready!(stream.poll_write(cx, &self.bytes[self.sent..]))?;
+            let Poll::Ready(written) = stream.poll_write(cx, &self.bytes[self.sent..]) else {
+                self.let_go_of_sent();
+                return Poll::Pending;
+            };
+            let count = written?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -68,6 +72,14 @@ impl Outgoing {
         }
         self.clear();
         Poll::Ready(Ok(()))
+    }
+
+    /// A receiver that never quite keeps up must not make the buffer hold all that ever went through it.
+    fn let_go_of_sent(&mut self) {
+        if self.sent >= HIGH_WATER {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
     }
 
     /// Bytes that ever went out.
