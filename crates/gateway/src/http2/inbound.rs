@@ -33,9 +33,12 @@ pub(super) fn read_head(
     limits: &Limits,
 ) -> Result<(), RequestError> {
     let uri = &parts.uri;
+    // The framing has checked that there is one, and lets go of it where no authority stands beside it but a `host` field
+    // (RFC 9113 section 8.3.1).
+    let scheme = uri.scheme_str().unwrap_or("http");
     head.begin(
         parts.method.as_str().as_bytes(),
-        uri.scheme_str().unwrap_or_default().as_bytes(),
+        scheme.as_bytes(),
         uri.authority()
             .map(|authority| authority.as_str().as_bytes()),
         uri.path_and_query()
