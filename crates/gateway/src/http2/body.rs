@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{broken, invalid};
 use crate::data::buffer::Buffer;
 
-/// Bytes that are handed on at a time.
+/// Bytes that are handed on at a time: as many as fit into a frame that every peer takes.
 const PIECE: usize = 16 * 1024;
 
 /// A body that is read from a peer.
@@ -94,7 +94,7 @@ fn put_end(buffer: &mut Buffer, trailers: Option<&HeaderMap>) -> usize {
 pub(super) struct Sending {
     stream: SendStream<Bytes>,
     decoder: BodyDecoder,
-    /// Taken out of the framing; the peer did not permit it yet.
+    /// Taken out of the framing; the peer did not permit it yet. One piece at most.
     waiting: BytesMut,
     ended: bool,
 }
@@ -121,7 +121,7 @@ impl Sending {
         }
     }
 
-    /// Takes framed bytes. Everything before them must have gone out.
+    /// Takes framed bytes, no more than one piece beyond what the peer permits.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -132,21 +132,38 @@ impl Sending {
             return Poll::Ready(Err(invalid("bytes after the end of a message")));
         }
         let mut taken = 0;
+        while taken < bytes.len() {
+            let is_done = self.unframe(bytes, &mut taken)?;
+            // Whoever flushes learns whether it may go out.
+            if self.poll_flush(cx)?.is_pending() || is_done {
+                break;
+            }
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Takes a piece out of its framing. Says whether it was the last.
+    fn unframe(&mut self, bytes: &[u8], taken: &mut usize) -> io::Result<bool> {
+        self.waiting.reserve(PIECE.min(bytes.len() - *taken));
         loop {
-            match self.decoder.decode(&bytes[taken..]).map_err(invalid)? {
+            let room = PIECE - self.waiting.len();
+            let rest = &bytes[*taken..];
+            let rest = &rest[..rest.len().min(room)];
+            match self.decoder.decode(rest).map_err(invalid)? {
                 Step::Data { consumed, data } => {
-                    self.waiting.extend_from_slice(&bytes[taken..][data]);
-                    taken += consumed;
+                    self.waiting.extend_from_slice(&rest[data]);
+                    *taken += consumed;
                 }
-                Step::More { consumed } | Step::Done { consumed } => {
-                    taken += consumed;
-                    break;
+                Step::More { consumed } => {
+                    *taken += consumed;
+                    return Ok(false);
+                }
+                Step::Done { consumed } => {
+                    *taken += consumed;
+                    return Ok(true);
                 }
             }
         }
-        // Whoever flushes learns whether it may go out.
-        let _: Poll<()> = self.poll_flush(cx)?;
-        Poll::Ready(Ok(taken))
     }
 
     /// Ready when all that was written is the connection's to send.
