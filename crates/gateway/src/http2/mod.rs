@@ -20,6 +20,7 @@ pub(crate) use server::serve;
 pub(crate) use shared::{SharedConnection, handshake};
 
 use std::io;
+use std::time::Duration;
 
 use bastide_http1::Limits;
 
@@ -27,8 +28,12 @@ use bastide_http1::Limits;
 /// one slow receiver makes us keep.
 const STREAM_WINDOW: u32 = 64 * 1024 - 1;
 
-/// The same for all exchanges of a connection together.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How many exchanges are remembered that ended here while the peer may still be sending for them. What comes for one that
+/// was forgotten is held against the peer, who could not know; it is to be more than end in [`REMEMBERED_FOR`].
+const REMEMBERED: usize = 10_000;
+
+/// For how long: longer than a round trip takes.
+const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 
 /// Bytes of one exchange that wait for the peer's permission.
 const SEND_BUFFER: usize = 64 * 1024;

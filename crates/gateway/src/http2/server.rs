@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout};
 
 use super::inbound::{Inbound, read_head};
-use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
+use super::{REMEMBERED, REMEMBERED_FOR, SEND_BUFFER, STREAM_WINDOW};
 use crate::data::buffer::Buffer;
 use crate::data::client::{Client, KEEP_ALIVE, SILENT};
 use crate::data::connection::{After, Scratch};
@@ -33,11 +33,16 @@ use crate::data::worker::Worker;
 /// Requests of one connection that are under way at a time.
 const MAX_STREAMS: u32 = 100;
 
+/// Bytes that a client may send for all its requests together: as many as each of them may, so that none that is not read
+/// on keeps the others from being.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
+
 /// Requests that a client may take back before anybody looked at them (CVE-2023-44487, "rapid reset").
 const MAX_TAKEN_BACK: usize = 20;
 
-/// Requests that a client may provoke us to reset (CVE-2025-8671, "made you reset").
-const MAX_PROVOKED: usize = 100;
+/// Requests that a client may provoke us to reset (CVE-2025-8671, "made you reset"). Data for an exchange that was over too
+/// long ago counts as well, so it must not be a few.
+const MAX_PROVOKED: usize = 1_000;
 
 /// A client that was told to go may answer for so long.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -55,6 +60,8 @@ pub(crate) async fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
         .max_local_error_reset_streams(Some(MAX_PROVOKED))
+        .max_concurrent_reset_streams(REMEMBERED)
+        .reset_stream_duration(REMEMBERED_FOR)
         .max_header_list_size(worker.shared.limits.head_bytes as u32)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -10,8 +10,12 @@ use h2::client::{Builder, SendRequest};
 use http::uri::Scheme;
 
 use super::outbound::Outbound;
-use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW, broken};
+use super::{REMEMBERED, REMEMBERED_FOR, SEND_BUFFER, STREAM_WINDOW, broken};
 use crate::data::socket::Socket;
+
+/// Bytes that an upstream may send for all requests together: no bound but those of each, the largest that there is. The
+/// requests are of many clients, and one that takes nothing must not hold what the others wait for.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 pub(crate) struct SharedConnection {
     sender: SendRequest<Bytes>,
@@ -33,6 +37,10 @@ pub(crate) async fn handshake(socket: Socket) -> io::Result<SharedConnection> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(super::own_limits().head_bytes as u32)
         .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(REMEMBERED)
+        .reset_stream_duration(REMEMBERED_FOR)
+        // Clients that cancel provoke them too, and the connection is not theirs alone.
+        .max_local_error_reset_streams(None)
         .handshake(socket)
         .await
         .map_err(broken)?;
