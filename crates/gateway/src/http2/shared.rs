@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use h2::Ping;
 use h2::client::{Builder, SendRequest};
 use http::uri::Scheme;
 
@@ -31,7 +32,7 @@ pub(crate) async fn handshake(socket: Socket) -> io::Result<SharedConnection> {
     } else {
         Scheme::HTTP
     };
-    let (sender, connection) = Builder::new()
+    let (sender, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -44,6 +45,9 @@ pub(crate) async fn handshake(socket: Socket) -> io::Result<SharedConnection> {
         .handshake(socket)
         .await
         .map_err(broken)?;
+    let mut pings = connection
+        .ping_pong()
+        .expect("a new connection's pings are nobody's yet");
     let is_retired = Arc::new(AtomicBool::new(false));
     let mark = Arc::clone(&is_retired);
     tokio::spawn(async move {
@@ -52,6 +56,10 @@ pub(crate) async fn handshake(socket: Socket) -> io::Result<SharedConnection> {
         }
         mark.store(true, Ordering::Relaxed);
     });
+    // Its settings come before its answer to anything. From here on it is known how many requests it allows, so that none waits
+    // behind another's. A connection that ends instead shows that to the request that meets it, which was not seen and may be
+    // sent again.
+    pings.ping(Ping::opaque()).await.ok();
     Ok(SharedConnection {
         sender,
         scheme,
