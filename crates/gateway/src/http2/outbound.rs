@@ -12,7 +12,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderName, HeaderValue, Request, StatusCode, Uri};
 
 use super::body::{Receiving, Sending};
 use super::{broken, invalid, own_limits};
@@ -37,6 +37,8 @@ enum Coming {
     Head(ResponseFuture),
     Body(Receiving),
     End,
+    /// None will: the request could not be sent.
+    Never,
 }
 
 impl Outbound {
@@ -77,6 +79,14 @@ impl Outbound {
             match &mut self.response {
                 Coming::Nothing => return Poll::Pending,
                 Coming::Head(head) => {
+                    if let Poll::Ready(Some(Ok(interim))) = head.poll_informational(cx) {
+                        let (parts, ()) = interim.into_parts();
+                        // HTTP/2 switches no protocols (RFC 9113 section 8.6).
+                        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+                            return Poll::Ready(Err(invalid("status 101 in HTTP/2")));
+                        }
+                        return Poll::Ready(put_head(buffer, &parts, false));
+                    }
                     let response = match ready!(Pin::new(head).poll(cx)) {
                         Ok(response) => response,
                         Err(error) => return Poll::Ready(Err(self.failed(error))),
@@ -101,6 +111,7 @@ impl Outbound {
                     }
                 }
                 Coming::End => return Poll::Ready(Ok(0)),
+                Coming::Never => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             }
         }
     }
@@ -114,10 +125,12 @@ impl Outbound {
         if let Some(request) = &mut self.request {
             return request.poll_write(cx, bytes);
         }
-        if let Err(error) = ready!(self.sender.poll_ready(cx)) {
-            return Poll::Ready(Err(self.failed(error)));
-        }
-        Poll::Ready(self.begin(bytes))
+        let begun = match ready!(self.sender.poll_ready(cx)) {
+            Ok(()) => self.begin(bytes),
+            Err(error) => Err(self.failed(error)),
+        };
+        // Whoever waits for a response need not wait until the time is over.
+        begun.inspect_err(|_| self.response = Coming::Never).into()
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

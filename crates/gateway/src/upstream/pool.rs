@@ -24,6 +24,9 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// How long an HTTP/2 connection without a request is kept. Its end is announced, so there is no hurry.
 const IDLE_SHARED: Duration = Duration::from_secs(60);
 
+/// So often an upstream may turn a request down unseen before that counts as its failure.
+const MAX_TURNED_DOWN: u32 = 3;
+
 /// So many per origin and worker are kept; more are closed.
 const MAX_IDLE_PER_ORIGIN: usize = 256;
 
@@ -71,10 +74,14 @@ impl Connection {
         }
     }
 
-    /// Whether its end, met before any answer, may be one that came before the request. On a shared connection a request can
-    /// end by itself, so there it has to be known.
-    pub(crate) fn may_be_stale(&self, was_unseen: bool) -> bool {
-        self.reused && (was_unseen || matches!(self.stream, Stream::Socket(_)))
+    /// Whether its end, met before any answer, may be one that came before the request, which was sent again so many times
+    /// already. On a shared connection a request can end by itself, so there it has to be known; the upstream may say so on
+    /// a new one as well.
+    pub(crate) fn may_be_stale(&self, was_unseen: bool, sent_again: u32) -> bool {
+        match &self.stream {
+            Stream::Socket(_) => self.reused,
+            Stream::Inbound(_) | Stream::Outbound(_) => was_unseen && sent_again < MAX_TURNED_DOWN,
+        }
     }
 
     /// Has later requests take another one, if it is one that they would share.

@@ -51,6 +51,7 @@ impl Forwarding<'_, '_> {
         };
         let is_tunnel = self.call.head.upgrade() == Upgrade::WebSocket;
         let mut out = Outgoing::over(std::mem::take(self.spare));
+        let mut sent_again = 0;
         loop {
             let pooled = dial::pooled(self.worker, endpoint, is_tunnel, now);
             let mut connection = if let Some(connection) = pooled {
@@ -81,11 +82,12 @@ impl Forwarding<'_, '_> {
             if was_unseen || matches!(failure, Failure::Timeout) {
                 connection.retire();
             }
-            let is_stale = connection.may_be_stale(was_unseen)
+            let is_stale = connection.may_be_stale(was_unseen, sent_again)
                 && !attempt.answered
                 && matches!(failure, Failure::Closed);
             let is_safe = was_unseen || self.is_repeatable();
             if is_stale && is_safe && self.exchange.upload.replay.is_whole() {
+                sent_again += 1;
                 now = Instant::now();
                 self.worker.metrics.stale_connection();
                 out = attempt.out;
