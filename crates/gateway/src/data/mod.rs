@@ -13,6 +13,7 @@ mod exchange;
 mod fallback;
 mod forward;
 pub(crate) mod forwarded;
+mod grpc;
 mod identity;
 pub(crate) mod idle;
 mod last_good;

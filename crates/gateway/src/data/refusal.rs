@@ -144,7 +144,7 @@ impl Refusal {
     }
 
     /// What happened and what the caller can do.
-    fn detail(&self) -> Cow<'_, str> {
+    pub(crate) fn detail(&self) -> Cow<'_, str> {
         let detail = match self {
             Self::Malformed { detail, .. } => detail,
             Self::AmbiguousTarget(error) => return error.to_string().into(),

@@ -3,6 +3,7 @@
 use bastide_http1::{self as http1, Known, ResponseBody, ResponseHead, Version};
 
 use super::call::Call;
+use super::grpc;
 use super::rate_headers::RateHeaders;
 use super::refusal::{Refusal, retry_after_seconds};
 use super::request_head::PSEUDONYM;
@@ -191,13 +192,26 @@ pub(crate) fn write_refusal(
         )),
         _ => {}
     }
-    let own = Own {
+    let mut own = Own {
         status: refusal.status(),
         content_type: Some(refusal.content_type()),
         body: body.as_bytes(),
         proxy_error: Some(refusal.proxy_status()),
         fields: &fields,
     };
+    if !grpc::is_call(call.head) {
+        return write_own(out, call, &own, date, keep_alive);
+    }
+    let status = grpc::status(own.status).to_string();
+    let message = grpc::message(refusal.code(), &refusal.detail());
+    let with_status = [
+        own.fields,
+        &[("grpc-status", &status), ("grpc-message", &message)],
+    ];
+    let fields = with_status.concat();
+    own.content_type = Some(grpc::CONTENT_TYPE);
+    own.body = &[];
+    own.fields = &fields;
     write_own(out, call, &own, date, keep_alive);
 }
 
