@@ -158,6 +158,15 @@ impl Gate {
         self.inner.1.notify_all();
     }
 
+    /// Shuts it again, for those who come from now on.
+    pub(crate) fn shut(&self) {
+        *self.inner.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        *self.inner.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until it is open, a minute at most.
     pub(super) fn wait(&self) {
         let open = self.inner.0.lock().unwrap_or_else(PoisonError::into_inner);
