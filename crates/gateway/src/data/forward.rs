@@ -102,13 +102,15 @@ impl<'s> Forwarding<'_, 's> {
             self.call.attempts += 1;
             self.exchange.response.clear();
             let lost = match self.attempt(endpoint, path, now).await {
-                Ok(attempt) => {
+                Ok(mut attempt) => {
                     let status = self.exchange.response.status();
                     let books = &worker.metrics.upstreams;
                     books.answered(endpoint, status, attempt.since - now);
                     let Some(lost) = self.judge_response(endpoint, &mut attempts) else {
                         self.count_retry(retry, Retried::of(attempts.is_retryable(status)));
-                        return self.respond(picked, attempt).await;
+                        let (served, ended_well) = self.respond(picked, &mut attempt).await?;
+                        self.put_back(attempt, ended_well);
+                        return Ok(served);
                     };
                     *self.spare = attempt.out.into_bytes();
                     lost

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 use super::call::Call;
 use super::client::Client;
 use super::connection::After;
-use super::exchange::Attempt;
 use super::metrics::Traffic;
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{WRITE_TIMEOUT, response_head};
 use crate::snapshot::RouteEntry;
+use crate::upstream::pool::Connection;
 
 /// Per direction.
 const BUFFER: usize = 8 * 1024;
@@ -29,7 +29,7 @@ pub(crate) async fn run(
     client: &mut Client,
     call: &Call<'_>,
     route: &RouteEntry,
-    attempt: Attempt,
+    upstream: &mut Connection,
     response: &ResponseHead,
 ) -> After {
     response_head::write_switch(&mut client.out.bytes, call, route, response);
@@ -37,7 +37,6 @@ pub(crate) async fn run(
     if client.flush().await.is_err() {
         return After::Cut;
     }
-    let mut upstream = attempt.connection;
     let received = client.input.take_consumed() + client.input.data().len() as u64;
     client.note_tunnel(Traffic {
         received,

@@ -20,12 +20,13 @@ use crate::snapshot::{Outcome, Picked};
 const EVENT_STREAM_IDLE: Duration = Duration::from_secs(3600);
 
 impl<'s> Forwarding<'_, 's> {
-    /// Relays a response, gives the connection back, and says what becomes of the client's.
+    /// Relays a response and says what becomes of the client's connection. After an exchange that went well to its end, it
+    /// also tells when that was.
     pub(super) async fn respond(
         &mut self,
         picked: Picked<'_>,
-        mut attempt: Attempt,
-    ) -> Result<Served<'s>, Refusal> {
+        attempt: &mut Attempt,
+    ) -> Result<(Served<'s>, Option<Instant>), Refusal> {
         let endpoint = picked.endpoint;
         let exchange = &mut self.exchange;
         let status = exchange.response.status();
@@ -36,11 +37,11 @@ impl<'s> Forwarding<'_, 's> {
                 exchange.client,
                 self.call,
                 self.route,
-                attempt,
+                &mut attempt.connection,
                 exchange.response,
             )
             .await;
-            return Ok(self.served(status, after));
+            return Ok((self.served(status, after), None));
         }
         // A failure is known by its head, and the next request should know it too; a success only when it is whole.
         let mut picked = Some(picked);
@@ -101,7 +102,6 @@ impl<'s> Forwarding<'_, 's> {
             record.finish(self.route);
         }
         keep &= exchange.upload.is_drained();
-        self.put_back(attempt, relayed.is_ok(), finished);
         let after = match relayed {
             Ok(()) if keep => After::KeepAlive,
             Ok(()) => After::Close,
@@ -109,14 +109,15 @@ impl<'s> Forwarding<'_, 's> {
             Err(_) if framing == Framing::UntilClose => After::Reset,
             Err(_) => After::Cut,
         };
-        Ok(Served {
+        let served = Served {
             finished: Some(finished),
             ..self.served(status, after)
-        })
+        };
+        Ok((served, relayed.is_ok().then_some(finished)))
     }
 
     /// Keeps what can be used again: the buffer always, the connection after an exchange that ended cleanly.
-    fn put_back(&mut self, attempt: Attempt, is_whole: bool, now: Instant) {
+    pub(super) fn put_back(&mut self, attempt: Attempt, ended_well: Option<Instant>) {
         let Attempt {
             mut connection,
             out,
@@ -128,7 +129,11 @@ impl<'s> Forwarding<'_, 's> {
         self.worker
             .give_buffer(std::mem::take(&mut connection.buffer));
         let response = &*self.exchange.response;
-        if is_whole && is_in_step && self.exchange.upload.is_done() && response.keep_alive() {
+        if let Some(now) = ended_well
+            && is_in_step
+            && self.exchange.upload.is_done()
+            && response.keep_alive()
+        {
             self.worker
                 .pool
                 .borrow_mut()
