@@ -9,6 +9,7 @@ use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::request::Builder as RequestBuilder;
 use http::{HeaderMap, Request};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -35,7 +36,8 @@ pub(crate) struct Http2 {
     sender: SendRequest<Bytes>,
     /// How the connection ended, once it has.
     ended: watch::Receiver<Option<Result<(), String>>>,
-    authority: String,
+    /// Scheme and authority.
+    origin: String,
 }
 
 impl Http2 {
@@ -53,6 +55,15 @@ impl Http2 {
             .await
             .expect("the gateway listens");
         stream.set_nodelay(true).expect("a socket can be set");
+        Self::over(stream, &format!("http://{address}"), settings).await
+    }
+
+    /// On a connection that is there.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        origin: &str,
+        settings: impl FnOnce(&mut Builder),
+    ) -> Self {
         let mut builder = Builder::new();
         settings(builder.enable_push(false));
         let (sender, connection) = builder
@@ -67,7 +78,7 @@ impl Http2 {
         Self {
             sender,
             ended,
-            authority: address.to_string(),
+            origin: origin.to_owned(),
         }
     }
 
@@ -75,7 +86,7 @@ impl Http2 {
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.authority))
+            .uri(format!("{}{path}", self.origin))
     }
 
     /// Sends a request whose body follows, unless `ends`.

@@ -22,4 +22,5 @@ mod malformed;
 mod requests;
 mod sharing;
 mod streams;
+mod tls;
 mod volume;

@@ -69,8 +69,13 @@ impl Authority {
         }
     }
 
-    /// A client's side of TLS that trusts nobody else.
+    /// A client's side of TLS that trusts nobody else and speaks HTTP/1.1.
     pub(crate) fn client_config(&self) -> Arc<rustls::ClientConfig> {
+        self.client_offering(&[b"http/1.1"])
+    }
+
+    /// A client's side of TLS that offers these protocols (ALPN).
+    pub(crate) fn client_offering(&self, protocols: &[&[u8]]) -> Arc<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();
         let der = CertificateDer::from_pem_slice(self.pem().as_bytes());
         roots
@@ -82,7 +87,7 @@ impl Authority {
             .expect("the provider has them")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)
     }
 }
@@ -101,8 +106,8 @@ impl Certificate {
         CertificateDer::from_pem_slice(self.chain.as_bytes()).expect("it was written as PEM")
     }
 
-    /// A server's side of TLS.
-    pub(crate) fn server_config(&self) -> Arc<rustls::ServerConfig> {
+    /// A server's side of TLS that speaks these protocols (ALPN); one that names none leaves it open.
+    pub(crate) fn server_offering(&self, protocols: &[&[u8]]) -> Arc<rustls::ServerConfig> {
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
         let builder = rustls::ServerConfig::builder_with_provider(provider());
         let config = builder
@@ -110,7 +115,9 @@ impl Certificate {
             .expect("the provider has them")
             .with_no_client_auth()
             .with_single_cert(vec![self.der()], key.expect("it was written as PEM"));
-        Arc::new(config.expect("certificate and key belong together"))
+        let mut config = config.expect("certificate and key belong together");
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
     }
 }
 

@@ -43,7 +43,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 impl Relay {
     /// TLS comes in, plain bytes go on: an upstream's `https` side.
     pub(crate) fn from_tls(to: SocketAddr, certificate: &Certificate) -> Self {
-        let acceptor = TlsAcceptor::from(certificate.server_config());
+        Self::from_tls_offering(to, certificate, &[])
+    }
+
+    /// As [`Relay::from_tls`], for an upstream that speaks these protocols (ALPN).
+    pub(crate) fn from_tls_offering(
+        to: SocketAddr,
+        certificate: &Certificate,
+        protocols: &[&[u8]],
+    ) -> Self {
+        let acceptor = TlsAcceptor::from(certificate.server_offering(protocols));
         let (listener, address) = listen();
         let way = Way {
             address: to,
