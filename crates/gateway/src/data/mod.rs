@@ -16,6 +16,7 @@ pub(crate) mod forwarded;
 mod grpc;
 mod identity;
 pub(crate) mod idle;
+mod kernel;
 mod last_good;
 mod last_key;
 mod limits;

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::buffer::Buffer;
+use super::kernel;
 
 pub(crate) enum Socket {
     Tcp(TcpStream),
@@ -35,10 +36,17 @@ impl Socket {
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(buffer.room());
-        let polled = each!(self, socket => Pin::new(socket).poll_read(cx, &mut room));
-        let count = room.filled().len();
-        polled.map_ok(|()| {
+        let polled = match self {
+            Self::Tcp(socket) => kernel::poll_receive(socket, cx, buffer.room()),
+            Self::Unix(socket) => kernel::poll_receive(socket, cx, buffer.room()),
+            Self::TlsServer(_) | Self::TlsClient(_) => {
+                let mut room = ReadBuf::new(buffer.room());
+                let polled = each!(self, socket => Pin::new(socket).poll_read(cx, &mut room));
+                let count = room.filled().len();
+                polled.map_ok(|()| count)
+            }
+        };
+        polled.map_ok(|count| {
             buffer.filled(count);
             count
         })
@@ -50,7 +58,12 @@ impl Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each!(self, socket => Pin::new(socket).poll_write(cx, bytes))
+        match self {
+            Self::Tcp(socket) => kernel::poll_send(socket, cx, bytes),
+            Self::Unix(socket) => kernel::poll_send(socket, cx, bytes),
+            Self::TlsServer(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::TlsClient(socket) => Pin::new(socket).poll_write(cx, bytes),
+        }
     }
 
     /// Pushes out what TLS still holds back. Does nothing on the others.
