@@ -92,6 +92,8 @@ impl Inbound {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.response {
+            // It ended with its head, also where that answers what could not be read to the end, body and all.
+            Some(_) if self.method == Method::Head => Poll::Ready(Ok(bytes.len())),
             Some(response) => response.poll_write(cx, bytes),
             None => Poll::Ready(self.begin(bytes)),
         }
