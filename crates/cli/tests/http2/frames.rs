@@ -28,6 +28,9 @@ pub(crate) const INTERNAL_ERROR: u32 = 2;
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The block `:status: 200`
+pub(crate) const OK: &[u8] = &[0x88];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -329,6 +332,20 @@ impl WireUpstream {
             connections,
             stopping,
         }
+    }
+
+    /// Answers each request by `answer`, which gets its stream and how many came before it on the connection.
+    pub(crate) fn each(
+        answer: impl Fn(&mut Wire, u32, usize) -> Option<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(move |mut wire, _| {
+            let mut count = 0;
+            loop {
+                let request = wire.wait(|frame| frame.kind == HEADERS)?;
+                answer(&mut wire, request.stream, count)?;
+                count += 1;
+            }
+        })
     }
 
     pub(crate) fn url(&self) -> String {

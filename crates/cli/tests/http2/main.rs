@@ -14,6 +14,7 @@ mod frames;
 mod scene;
 mod upstream;
 
+mod answers;
 mod chaos;
 mod floods;
 mod grpc;

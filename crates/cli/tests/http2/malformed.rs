@@ -359,3 +359,19 @@ fn the_preface_must_be_whole_and_come_in_time() {
     let took = begun.elapsed();
     assert!(took < std::time::Duration::from_secs(15), "{took:?}");
 }
+
+/// The gateway could not read it to the end and answers as to anybody, but a response to HEAD is its head.
+#[test]
+fn a_refused_head_request_is_answered_by_a_head_alone() {
+    let (scene, _upstream) = scene();
+    let key = scene.tenant.key.clone();
+    let mut wire = Wire::connect(scene.gateway.public, &[]);
+    let bad = altered(&key, &[(":method", "HEAD"), (":path", "/caf\u{e9}")]);
+    wire.send_headers(1, true, &block(&bad)).unwrap();
+    wire.wait(|frame| frame.stream == 1 && frame.ends_stream())
+        .expect("an answer");
+    wire.send_headers(3, true, &block(&altered(&key, &[])))
+        .unwrap();
+    let next = wire.wait(|frame| frame.stream == 1 || frame.ends_stream());
+    assert_eq!(next.expect("an answer").stream, 3);
+}
