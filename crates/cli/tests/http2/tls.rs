@@ -41,13 +41,12 @@ fn g17_the_client_chooses_the_version_on_the_tls_listener() {
         .arg("--tls-key", key.to_str().unwrap());
     let scene = Scene::with(options, &upstream.url(), "auto", Value::Null);
     run(async {
-        let offers: [(&[&[u8]], Option<&[u8]>); 4] = [
-            (&[b"h2", b"http/1.1"], Some(b"h2")),
+        for (offered, wanted) in [
+            (&[&b"h2"[..], b"http/1.1"][..], Some(&b"h2"[..])),
             (&[b"http/1.1", b"h2"], Some(b"h2")),
             (&[b"http/1.1"], Some(b"http/1.1")),
             (&[], None),
-        ];
-        for (offered, wanted) in offers {
+        ] {
             let stream = connect(&scene.gateway, &authority, offered).await;
             assert_eq!(agreed(&stream), wanted, "{offered:?}");
         }
