@@ -277,6 +277,31 @@ fn an_idle_connection_that_is_killed_costs_no_request() {
 }
 
 #[test]
+fn a_busy_connection_that_is_killed_costs_no_request_that_can_be_repeated() {
+    let (upstream, gate) = gated(|_| {});
+    let scene = Scene::before_http2(&upstream);
+    run(async {
+        let client = scene.connect().await;
+        gate.open();
+        client.get("/", &scene.tenant.key).await.expect(200);
+        gate.shut();
+        let calls: Vec<_> = (0..5)
+            .map(|_| {
+                let (client, key) = (client.clone(), scene.tenant.key.clone());
+                tokio::spawn(async move { client.get("/", &key).await })
+            })
+            .collect();
+        eventually("they are at the upstream", || upstream.in_flight() == 5);
+        upstream.kill_connections();
+        gate.open();
+        for call in calls {
+            call.await.unwrap().expect(200);
+        }
+        assert_eq!(upstream.connections(), 2);
+    });
+}
+
+#[test]
 fn a_busy_connection_that_is_killed_fails_what_cannot_be_repeated() {
     let (upstream, gate) = gated(|_| {});
     let scene = Scene::before_http2(&upstream);

@@ -27,6 +27,7 @@ pub(crate) struct Outbound {
     method: Method,
     /// Whether the upstream said that it did not act on the request.
     is_unseen: bool,
+    is_lost: bool,
     is_retired: Arc<AtomicBool>,
 }
 
@@ -55,6 +56,7 @@ impl Outbound {
             response: Coming::Nothing,
             method: Method::default(),
             is_unseen: true,
+            is_lost: false,
             is_retired,
         }
     }
@@ -62,6 +64,11 @@ impl Outbound {
     /// Whether no program of the upstream's can have acted on the request.
     pub(crate) fn is_unseen(&self) -> bool {
         self.is_unseen
+    }
+
+    /// Whether the whole connection ended, and not this exchange alone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// Has later requests take another connection: this one may lead nowhere.
@@ -166,6 +173,10 @@ impl Outbound {
     }
 
     fn failed(&mut self, error: h2::Error) -> io::Error {
+        if !error.is_reset() {
+            self.is_lost = true;
+            self.retire();
+        }
         // Only requests above the last one that it took are told of a GOAWAY (RFC 9113 section 6.8).
         self.is_unseen |= error.is_remote()
             && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM));

@@ -75,12 +75,16 @@ impl Connection {
     }
 
     /// Whether its end, met before any answer, may be one that came before the request, which was sent again so many times
-    /// already. On a shared connection a request can end by itself, so there it has to be known; the upstream may say so on
-    /// a new one as well.
+    /// already. On a shared connection a request can end by itself: it has to be the whole connection that was lost, or the
+    /// upstream says that it did not see the request, which it may on a new one as well.
     pub(crate) fn may_be_stale(&self, was_unseen: bool, sent_again: u32) -> bool {
         match &self.stream {
             Stream::Socket(_) => self.reused,
-            Stream::Inbound(_) | Stream::Outbound(_) => was_unseen && sent_again < MAX_TURNED_DOWN,
+            Stream::Outbound(exchange) => {
+                let may_be = was_unseen || (self.reused && exchange.is_lost());
+                may_be && sent_again < MAX_TURNED_DOWN
+            }
+            Stream::Inbound(_) => false,
         }
     }
 
