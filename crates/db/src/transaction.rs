@@ -80,6 +80,22 @@ impl Transaction {
         self.leave(result)
     }
 
+    /// Like [`Transaction::query`] for many rows: each is decoded as it comes and let go, so that only what `decode` makes
+    /// of them is held. On `SQLite` it runs on the connection's thread.
+    pub async fn query_map<T: Send + 'static>(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        decode: impl Fn(&Row) -> T + Send + 'static,
+    ) -> Result<Vec<T>> {
+        self.enter()?;
+        let result = match &mut self.driver {
+            Driver::Postgres(transaction) => transaction.query_map(sql, params, decode).await,
+            Driver::Sqlite(transaction) => transaction.query_map(sql, params, decode).await,
+        };
+        self.leave(result)
+    }
+
     /// Like [`Transaction::query`], the first row only.
     pub async fn query_opt(&mut self, sql: &str, params: &[Value]) -> Result<Option<Row>> {
         Ok(self.query(sql, params).await?.into_iter().next())

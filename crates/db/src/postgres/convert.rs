@@ -123,27 +123,21 @@ fn text(raw: &[u8]) -> Result<String, BoxError> {
 }
 
 pub(super) fn rows(rows: &[tokio_postgres::Row]) -> Result<Vec<Row>> {
-    let Some(first) = rows.first() else {
-        return Ok(Vec::new());
-    };
-    let columns: Arc<[String]> = first
-        .columns()
-        .iter()
-        .map(|column| column.name().to_owned())
-        .collect();
-    let decode = |row: &tokio_postgres::Row| {
-        let cells = (0..columns.len()).map(|index| {
-            row.try_get(index).map_err(|error| DbError::Column {
-                column: columns[index].clone(),
-                reason: chain(&error),
-            })
-        });
-        Ok(Row::new(
-            Arc::clone(&columns),
-            cells.collect::<Result<_>>()?,
-        ))
-    };
-    rows.iter().map(decode).collect()
+    let mut columns = None;
+    rows.iter().map(|next| row(next, &mut columns)).collect()
+}
+
+/// `columns` are the names, shared by the rows of one answer: taken from the first.
+pub(super) fn row(row: &tokio_postgres::Row, columns: &mut Option<Arc<[String]>>) -> Result<Row> {
+    let names = || row.columns().iter().map(|column| column.name().to_owned());
+    let columns = columns.get_or_insert_with(|| names().collect());
+    let cells = (0..columns.len()).map(|index| {
+        row.try_get(index).map_err(|error| DbError::Column {
+            column: columns[index].clone(),
+            reason: chain(&error),
+        })
+    });
+    Ok(Row::new(Arc::clone(columns), cells.collect::<Result<_>>()?))
 }
 
 /// Sorts an error by its SQLSTATE (appendix A of the Postgres manual).

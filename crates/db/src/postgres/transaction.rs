@@ -4,6 +4,8 @@ use std::future::{Future as _, poll_fn, ready};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+
 use super::checkout::{Answer, Checkout, answer};
 use super::{Postgres, convert};
 use crate::transaction::{BatchError, Mode};
@@ -65,6 +67,32 @@ impl PostgresTransaction {
         )
         .await;
         convert::rows(&self.settle(answer)?)
+    }
+
+    pub(crate) async fn query_map<T>(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        decode: impl Fn(&Row) -> T,
+    ) -> Result<Vec<T>> {
+        let types = convert::typed(params);
+        let stream = async {
+            let stream = self.checkout.client().query_typed_raw(sql, types).await?;
+            let mut stream = std::pin::pin!(stream);
+            let (mut columns, mut rows) = (None, Ok(Vec::new()));
+            while let Some(row) = stream.try_next().await? {
+                // To the end in any case: the connection is in step only when the whole answer was read.
+                if let Ok(done) = &mut rows {
+                    match convert::row(&row, &mut columns) {
+                        Ok(row) => done.push(decode(&row)),
+                        Err(error) => rows = Err(error),
+                    }
+                }
+            }
+            Ok(rows)
+        };
+        let answer = answer(&self.name, self.limit, stream).await;
+        self.settle(answer)?
     }
 
     pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {

@@ -44,7 +44,7 @@ pub(super) fn bind(statement: &mut Statement<'_>, params: &[Value]) -> rusqlite:
     }
 }
 
-pub(super) fn rows(statement: &mut Statement<'_>) -> rusqlite::Result<Vec<Row>> {
+fn rows<T>(statement: &mut Statement<'_>, decode: impl Fn(Row) -> T) -> rusqlite::Result<Vec<T>> {
     let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let mut rows = Vec::new();
     let mut cursor = statement.raw_query();
@@ -62,10 +62,10 @@ pub(super) fn rows(statement: &mut Statement<'_>) -> rusqlite::Result<Vec<Row>> 
                 ValueRef::Blob(bytes) => Value::Bytes(bytes.to_owned()),
             })
         });
-        rows.push(Row::new(
+        rows.push(decode(Row::new(
             Arc::clone(&columns),
             cells.collect::<rusqlite::Result<_>>()?,
-        ));
+        )));
     }
     Ok(rows)
 }
@@ -136,7 +136,19 @@ pub(super) fn query(
 ) -> rusqlite::Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(sql)?;
     bind(&mut statement, params)?;
-    rows(&mut statement)
+    rows(&mut statement, |row| row)
+}
+
+/// Runs one statement on the connection and returns what `decode` makes of its rows, one after the other.
+pub(super) fn query_map<T>(
+    connection: &rusqlite::Connection,
+    sql: &str,
+    params: &[Value],
+    decode: impl Fn(&Row) -> T,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, params)?;
+    rows(&mut statement, |row| decode(&row))
 }
 
 /// Runs one statement on the connection and returns how many rows it changed.
@@ -150,7 +162,7 @@ pub(super) fn execute(
     // A statement with RETURNING has rows; they are run through and not looked at.
     let before = connection.total_changes();
     if statement.column_count() > 0 {
-        rows(&mut statement)?;
+        rows(&mut statement, drop)?;
         return Ok(if statement.readonly() {
             0
         } else {

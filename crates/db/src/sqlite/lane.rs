@@ -116,21 +116,20 @@ fn stopped(reason: &str) -> DbError {
     }
 }
 
-/// A fixed number of lanes, first come, first served.
+/// A limited number of lanes, first come, first served. One is started when all that there are are in use.
 pub(super) struct Lanes {
+    open: Open,
     idle: Mutex<Vec<Lane>>,
     permits: Arc<Semaphore>,
 }
 
 impl Lanes {
-    pub(super) fn start(count: usize, open: &Open) -> Result<Arc<Self>> {
-        let idle = (0..count)
-            .map(|_| Lane::start(Arc::clone(open)))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Arc::new(Self {
-            idle: Mutex::new(idle),
-            permits: Arc::new(Semaphore::new(count)),
-        }))
+    pub(super) fn new(limit: usize, open: Open) -> Arc<Self> {
+        Arc::new(Self {
+            open,
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(limit)),
+        })
     }
 
     pub(super) async fn checkout(self: &Arc<Self>, limit: Duration) -> Result<Checkout> {
@@ -142,12 +141,16 @@ impl Lanes {
                 after: limit,
             })?
             .expect("the semaphore is never closed");
-        let lane = self
+        // The one that was used last: its caches are warm, and what a burst needed stays idle behind it.
+        let idle = self
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        let lane = lane.expect("there are as many idle lanes as free permits");
+        let lane = match idle {
+            Some(lane) => lane,
+            None => Lane::start(Arc::clone(&self.open))?,
+        };
         Ok(Checkout {
             lanes: Arc::clone(self),
             lane: Some(lane),

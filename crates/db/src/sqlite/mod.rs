@@ -19,6 +19,10 @@ use crate::{DbError, Options, Result, Row, Value};
 /// Prepared statements that a connection keeps.
 const STATEMENT_CACHE: usize = 64;
 
+/// How much of the file a connection keeps in memory, in KiB. The system has it in its own cache anyway, once for all
+/// connections; `SQLite`'s default is 2 MB each.
+const PAGE_CACHE_KIB: i64 = 512;
+
 pub(crate) struct Sqlite {
     name: Arc<str>,
     writer: Arc<Lanes>,
@@ -45,16 +49,15 @@ impl Sqlite {
                 let open_writer = opener(Role::Writer);
                 // Now rather than at the first request: a wrong path should stop the start. The writer makes the file.
                 drop(open_writer()?);
-                let readers = Lanes::start(options.max_connections.max(1), &opener(Role::Reader))?;
                 (
-                    Lanes::start(1, &open_writer)?,
-                    readers,
+                    Lanes::new(1, open_writer),
+                    Lanes::new(options.max_connections.max(1), opener(Role::Reader)),
                     Some(opener(Role::Reader)),
                 )
             }
             SqliteTarget::Memory => {
                 // A second connection would see another database.
-                let only = Lanes::start(1, &opener(Role::Memory))?;
+                let only = Lanes::new(1, opener(Role::Memory));
                 (Arc::clone(&only), only, None)
             }
         };
@@ -175,6 +178,7 @@ fn configure(connection: &Connection, name: &str, options: &Options, role: Role)
         if role != Role::Memory {
             connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         }
+        connection.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
         connection.pragma_update(None, "synchronous", "normal")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "query_only", role == Role::Reader)

@@ -84,6 +84,17 @@ impl SqliteTransaction {
             .await
     }
 
+    pub(crate) async fn query_map<T: Send + 'static>(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        decode: impl Fn(&Row) -> T + Send + 'static,
+    ) -> Result<Vec<T>> {
+        let (sql, params) = (sql.to_owned(), params.to_vec());
+        self.run(move |connection| convert::query_map(connection, &sql, &params, decode))
+            .await
+    }
+
     pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
         self.run(move |connection| convert::execute(connection, &sql, &params))
