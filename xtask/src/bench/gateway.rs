@@ -12,7 +12,7 @@ use super::subject::Subject;
 use super::table::Table;
 use crate::install;
 
-const ADMIN_KEY: &str = "bench-admin-key-0123456789";
+pub(super) const ADMIN_KEY: &str = "bench-admin-key-0123456789";
 const API_KEY: &str = "bench-api-key-0123456789abcdef";
 const SECONDS: u32 = 5;
 const ROUNDS: usize = 3;
@@ -134,7 +134,7 @@ const SUBJECTS: &[Kind] = &[
     },
 ];
 
-fn build() -> anyhow::Result<PathBuf> {
+pub(super) fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "-p", "bastide-cli"]);
     if !crate::interrupt::run(&mut cargo)?.success() {

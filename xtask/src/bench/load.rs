@@ -62,7 +62,7 @@ pub(crate) fn run(
         p50: latency(&text, "50%")?,
         p99: latency(&text, "99%")?,
         cpu_per_request: cpu.div_f64(requests.max(1.0)),
-        resident_bytes: resident_bytes(processes)?,
+        resident_bytes: memory(processes)?.resident,
         failed: failed as u64,
     })
 }
@@ -131,14 +131,28 @@ fn cpu_ticks(processes: &[u32]) -> anyhow::Result<u64> {
     })
 }
 
-/// Memory of the processes that is theirs and in RAM.
-pub(crate) fn resident_bytes(processes: &[u32]) -> anyhow::Result<u64> {
-    processes.iter().try_fold(0, |sum, pid| {
+/// Memory that is in RAM, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) resident: u64,
+    /// The processes' own part of it.
+    pub(crate) anonymous: u64,
+    /// Pages of files, such as the binary, that other processes can share.
+    pub(crate) file: u64,
+}
+
+/// The memory of all the processes.
+pub(crate) fn memory(processes: &[u32]) -> anyhow::Result<Memory> {
+    let mut sum = Memory::default();
+    for pid in processes {
         let status =
             fs::read_to_string(format!("/proc/{pid}/status")).context("the subject has ended")?;
-        let kib = number_after(&status, "VmRSS:").unwrap_or(0.0);
-        Ok(sum + kib as u64 * 1024)
-    })
+        let bytes = |name| number_after(&status, name).unwrap_or(0.0) as u64 * 1024;
+        sum.resident += bytes("VmRSS:");
+        sum.anonymous += bytes("RssAnon:");
+        sum.file += bytes("RssFile:");
+    }
+    Ok(sum)
 }
 
 /// A process and its descendants.

@@ -2,6 +2,7 @@
 
 mod gateway;
 mod load;
+mod memory;
 mod subject;
 mod table;
 
@@ -11,7 +12,10 @@ use anyhow::bail;
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     match arguments {
         ["gateway"] => gateway::run(),
+        ["memory"] => memory::run(),
         ["routes"] => gateway::routes(),
-        _ => bail!("name a benchmark: `cargo xtask bench gateway` or `cargo xtask bench routes`"),
+        _ => bail!(
+            "name a benchmark: `cargo xtask bench gateway`, `cargo xtask bench memory` or `cargo xtask bench routes`"
+        ),
     }
 }
