@@ -2,6 +2,7 @@
 
 mod gateway;
 mod say;
+mod sys;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    sys::return_freed_pages();
     match Cli::parse().command {
         Command::Gateway(arguments) => gateway::main(&arguments),
     }

@@ -203,6 +203,8 @@ impl Gateway {
                 .map_err(StartError::File)?;
         }
 
+        // What loading the configuration took is many times what it is.
+        crate::sys::release_memory();
         // From here on nothing fails that could be foreseen: who accepts connections and then ends has lost them.
         let (admin_phases, admin_receiver) = watch::channel(Phase::Running);
         let mut admin = JoinSet::new();

@@ -82,7 +82,11 @@ impl Control {
     /// Writes the changes and returns the state that includes them. When this returns, this node's data plane already
     /// works by them.
     pub async fn commit(&self, commit: Commit) -> Result<Arc<State>, CommitError> {
-        let changes = commit.changes.clone();
+        // Kept as text, in one piece: thousands of objects that live just while the next snapshot is built would leave
+        // holes all over its memory.
+        let changes = serde_json::to_vec(&commit.changes).map_err(|error| {
+            CommitError::Unavailable(format!("a change has no JSON form: {error}"))
+        })?;
         self.repository.commit(commit).await?;
         if let Err(error) = self.sync().await {
             // It is written, so it must be said and done, although it cannot be read back now. The revision stays, and the
@@ -92,7 +96,8 @@ impl Control {
             let mut next = State::clone(&self.state.load());
             next.apply(Delta {
                 revision: next.revision,
-                changes,
+                changes: serde_json::from_slice(&changes)
+                    .expect("changes read back from the text that was made of them"),
             });
             self.publish(next);
         }
@@ -174,6 +179,7 @@ impl Control {
                 self.changed.notify_one();
                 tokio::time::sleep(RETRY * 10).await;
             }
+            crate::sys::release_memory();
         }
     }
 

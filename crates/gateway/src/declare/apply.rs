@@ -1,12 +1,17 @@
 //! Applies the gateway's own file.
 
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
 
 use super::changes::Author;
 use super::diff::Diff;
 use super::file::Applicable;
-use super::plan::Scope;
+use super::plan::{Plan, Scope};
 use crate::admin::Configuration;
+use crate::keys::Keys;
+use crate::model::State;
 use crate::repository::CommitError;
 
 /// How often a plan is made anew because something else changed the state meanwhile.
@@ -24,13 +29,7 @@ pub async fn apply_file<C: Configuration>(
     let mut attempt = 1;
     loop {
         let state = configuration.state();
-        let applicable = Applicable::load(file, &state.tiers, &process_environment)?;
-        let author = Author {
-            actor: "file",
-            request_id: None,
-            now: jiff::Timestamp::now(),
-        };
-        let plan = applicable.plan(&state, Scope::File, configuration.keys(), &author)?;
+        let plan = plan_apart(file, &state, configuration.keys()).await?;
         if plan.commit.changes.is_empty() {
             return Ok(plan.diff);
         }
@@ -45,6 +44,33 @@ pub async fn apply_file<C: Configuration>(
             Err(error) => return Err(vec![format!("{}: {error}", file.display())]),
         }
     }
+}
+
+/// Reads the file and plans on a thread of its own, which ends with that. A large file's tree takes many times the
+/// memory of what comes of it; if both were made on one thread, what stays would lie scattered among what goes, and the
+/// allocator could give little of it back. And parsing for a second would stop whatever else the runtime has to do.
+async fn plan_apart(file: &FilePath, state: &Arc<State>, keys: &Keys) -> Result<Plan, Vec<String>> {
+    let (file, state, keys) = (PathBuf::from(file), Arc::clone(state), keys.clone());
+    let work = move || {
+        let applicable = Applicable::load(&file, &state.tiers, &process_environment)?;
+        let author = Author {
+            actor: "file",
+            request_id: None,
+            now: jiff::Timestamp::now(),
+        };
+        applicable.plan(&state, Scope::File, &keys, &author)
+    };
+    let (reply, answer) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("planner".to_owned())
+        // Nobody waits any more: then nobody misses it either.
+        .spawn(move || drop(reply.send(work())))
+        .map_err(|error| vec![format!("no thread to read the file: {error}")])?;
+    answer.await.unwrap_or_else(|_| {
+        Err(vec![
+            "reading the file failed; this is a mistake of the gateway".to_owned(),
+        ])
+    })
 }
 
 pub(super) fn process_environment(name: &str) -> Result<String, String> {

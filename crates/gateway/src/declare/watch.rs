@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_secs(5);
 pub async fn follow_file(control: Arc<Control>, file: PathBuf) -> Result<(), String> {
     let mut applied = None;
     if control.is_repository_reachable() {
-        applied = read(&file).await;
+        applied = digest(&file).await;
         apply(&control, &file).await?;
     } else {
         check_file(&file).map_err(|problems| problems.join("\n"))?;
@@ -38,7 +38,7 @@ pub async fn follow_file(control: Arc<Control>, file: PathBuf) -> Result<(), Str
             let _: Result<Option<()>, _> = tokio::time::timeout(POLL, events.recv()).await;
             tokio::time::sleep(SETTLE).await;
             while events.try_recv().is_ok() {}
-            let content = read(&file).await;
+            let content = digest(&file).await;
             if content == applied || !control.is_repository_reachable() {
                 continue;
             }
@@ -67,8 +67,11 @@ fn watch(file: &Path, sender: mpsc::Sender<()>) -> notify::Result<notify::Recomm
     Ok(watcher)
 }
 
-async fn read(file: &Path) -> Option<Vec<u8>> {
-    tokio::fs::read(file).await.ok()
+/// Enough to see whether the content changed, without keeping it.
+async fn digest(file: &Path) -> Option<[u8; 32]> {
+    let content = tokio::fs::read(file).await.ok()?;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &content);
+    digest.as_ref().try_into().ok()
 }
 
 async fn apply(control: &Control, file: &Path) -> Result<(), String> {

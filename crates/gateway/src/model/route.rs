@@ -1,6 +1,7 @@
 //! A route: which requests go to which upstreams, and how.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,9 +38,9 @@ pub struct Route {
     /// The route's own limit, counted per tenant beside the tenant's.
     pub rate_limit: Option<RateLimit>,
     /// Changes on the way through.
-    pub transform: Option<Transform>,
+    pub transform: Option<Box<Transform>>,
     /// What happens when upstreams misbehave.
-    pub resilience: Option<Resilience>,
+    pub resilience: Option<Box<Resilience>>,
     /// An inactive route matches nothing. Default true.
     pub is_active: bool,
     /// Who may change it.
@@ -169,15 +170,16 @@ fn one() -> u32 {
     1
 }
 
-/// A checked upstream URL.
+/// A checked upstream URL. Cheap to clone: the configuration, the snapshots and the endpoints' states share its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct UpstreamUrl {
-    text: String,
-    /// Where to connect.
-    pub address: UpstreamAddress,
-    /// The URL's own path, without a trailing slash: what every forwarded path begins with. Often empty.
-    pub base_path: String,
+pub struct UpstreamUrl(Arc<UrlParts>);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct UrlParts {
+    text: Box<str>,
+    address: UpstreamAddress,
+    base_path: Box<str>,
 }
 
 /// Where an upstream listens.
@@ -226,19 +228,37 @@ pub enum UpstreamUrlError {
 impl UpstreamUrl {
     /// The URL as it was written.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
+    }
+
+    /// Where to connect.
+    pub fn address(&self) -> &UpstreamAddress {
+        &self.0.address
+    }
+
+    /// The URL's own path, without a trailing slash: what every forwarded path begins with. Often empty.
+    pub fn base_path(&self) -> &str {
+        &self.0.base_path
+    }
+
+    fn new(text: String, address: UpstreamAddress, base_path: &str) -> Self {
+        Self(Arc::new(UrlParts {
+            text: text.into(),
+            address,
+            base_path: base_path.into(),
+        }))
     }
 }
 
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl From<UpstreamUrl> for String {
     fn from(url: UpstreamUrl) -> Self {
-        url.text
+        url.as_str().to_owned()
     }
 }
 
@@ -253,11 +273,7 @@ impl TryFrom<String> for UpstreamUrl {
                 return Err(UpstreamUrlError::Path);
             }
             let address = UpstreamAddress::Unix(path.to_owned());
-            return Ok(Self {
-                text,
-                address,
-                base_path: String::new(),
-            });
+            return Ok(Self::new(text, address, ""));
         }
         let (tls, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
             (Some(rest), _) => (false, rest),
@@ -273,8 +289,8 @@ impl TryFrom<String> for UpstreamUrl {
         }
         let (host, port) = split_authority(authority)?;
         let port = port.unwrap_or(if tls { 443 } else { 80 });
-        let base_path = path.trim_end_matches('/').to_owned();
-        if !base_path.is_empty() && !is_plain_path(&base_path) {
+        let base_path = path.trim_end_matches('/');
+        if !base_path.is_empty() && !is_plain_path(base_path) {
             return Err(UpstreamUrlError::Path);
         }
         let address = UpstreamAddress::Tcp {
@@ -282,11 +298,8 @@ impl TryFrom<String> for UpstreamUrl {
             port,
             tls,
         };
-        Ok(Self {
-            text,
-            address,
-            base_path,
-        })
+        let base_path = base_path.to_owned();
+        Ok(Self::new(text, address, &base_path))
     }
 }
 

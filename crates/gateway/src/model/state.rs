@@ -41,10 +41,6 @@ impl Default for State {
 
 /// One change to the configuration. A commit is a list of them, applied whole or not at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a change is made once and does not live long"
-)]
 #[serde(tag = "change", content = "value", rename_all = "camelCase")]
 pub enum Change {
     /// Make or replace a tenant.

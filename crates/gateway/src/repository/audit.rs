@@ -73,12 +73,14 @@ pub(super) async fn page(
     write!(sql, " ORDER BY id DESC LIMIT ${}", params.len())
         .expect("writing to a string cannot fail");
     let stored = database.query(&sql, &params).await?;
-    let mut problems = Vec::new();
-    let entries = rows::readable("gateway_audit", &stored, entry, &mut problems);
-    for problem in problems {
-        tracing::error!(%problem, "an audit entry cannot be read and is left out");
-    }
-    Ok(entries)
+    let read = |row| {
+        rows::read("gateway_audit", row, entry)
+            .inspect_err(|problem| {
+                tracing::error!(%problem, "an audit entry cannot be read and is left out");
+            })
+            .ok()
+    };
+    Ok(stored.iter().filter_map(read).collect())
 }
 
 fn entry(row: &Row) -> Result<Audit, DbError> {

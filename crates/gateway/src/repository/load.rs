@@ -1,9 +1,9 @@
 //! Reading what changed since a revision.
 
-use bastide_db::{Database, Row, Transaction, values};
+use bastide_db::{Database, DbError, Row, Transaction, values};
 use uuid::Uuid;
 
-use super::{CommitError, EMPTY, Loaded, RowProblem, entity_of, rows};
+use super::{CommitError, EMPTY, Loaded, RowProblem, entity_of, rows, rows::Table};
 use crate::model::{Change, Delta, Entity, Revision};
 
 const HEAD: &str = "SELECT revision, tiers, pruned FROM gateway_revision WHERE id = 1";
@@ -43,21 +43,23 @@ async fn read(snapshot: &mut Transaction, since: Revision) -> Result<Loaded, Com
         changes = deletions(snapshot, since, &mut problems).await?;
     }
     if head.tiers > since {
-        let stored = snapshot
-            .query("SELECT name AS id, rate_limit FROM gateway_tiers", &[])
-            .await?;
-        changes.push(Change::PutTiers(rows::tiers(&stored, &mut problems)));
+        let sql = "SELECT name AS id, rate_limit FROM gateway_tiers";
+        let tiers = rows::readable(
+            snapshot,
+            sql,
+            &[],
+            "gateway_tiers",
+            rows::tier,
+            &mut problems,
+        );
+        changes.push(Change::PutTiers(tiers.await?.into_iter().collect()));
     }
-    let tenants = snapshot.query(rows::TENANTS.newer, &values![since]).await?;
-    let keys = snapshot.query(rows::KEYS.newer, &values![since]).await?;
-    let routes = snapshot.query(rows::ROUTES.newer, &values![since]).await?;
-    changes.reserve(tenants.len() + keys.len() + routes.len());
-    let read = rows::readable(rows::TENANTS.name, &tenants, rows::tenant, &mut problems);
-    changes.extend(read.into_iter().map(Change::PutTenant));
-    let read = rows::readable(rows::KEYS.name, &keys, rows::key, &mut problems);
-    changes.extend(read.into_iter().map(Change::PutKey));
-    let read = rows::readable(rows::ROUTES.name, &routes, rows::route, &mut problems);
-    changes.extend(read.into_iter().map(Change::PutRoute));
+    let put = |row: &Row| rows::tenant(row).map(Change::PutTenant);
+    changes.extend(newer(snapshot, &rows::TENANTS, since, put, &mut problems).await?);
+    let put = |row: &Row| rows::key(row).map(Change::PutKey);
+    changes.extend(newer(snapshot, &rows::KEYS, since, put, &mut problems).await?);
+    let put = |row: &Row| rows::route(row).map(Change::PutRoute);
+    changes.extend(newer(snapshot, &rows::ROUTES, since, put, &mut problems).await?);
     Ok(Loaded {
         delta: Delta {
             revision: head.revision,
@@ -66,6 +68,25 @@ async fn read(snapshot: &mut Transaction, since: Revision) -> Result<Loaded, Com
         is_complete,
         problems,
     })
+}
+
+/// What was put into a table since a revision.
+async fn newer(
+    snapshot: &mut Transaction,
+    table: &Table,
+    since: Revision,
+    put: impl Fn(&Row) -> Result<Change, DbError> + Send + 'static,
+    problems: &mut Vec<RowProblem>,
+) -> Result<Vec<Change>, DbError> {
+    rows::readable(
+        snapshot,
+        table.newer,
+        &values![since],
+        table.name,
+        put,
+        problems,
+    )
+    .await
 }
 
 fn head(rows: Vec<Row>) -> Result<Head, CommitError> {
@@ -89,7 +110,6 @@ async fn deletions(
     problems: &mut Vec<RowProblem>,
 ) -> Result<Vec<Change>, CommitError> {
     let sql = "SELECT entity, id FROM gateway_deletions WHERE revision > $1 ORDER BY revision";
-    let stored = snapshot.query(sql, &values![since]).await?;
     let decode = |row: &Row| {
         let id: Uuid = row.get("id")?;
         match entity_of(row.get("entity")?) {
@@ -102,10 +122,7 @@ async fn deletions(
             )),
         }
     };
-    Ok(rows::readable(
-        "gateway_deletions",
-        &stored,
-        decode,
-        problems,
-    ))
+    let since = values![since];
+    let deletions = rows::readable(snapshot, sql, &since, "gateway_deletions", decode, problems);
+    Ok(deletions.await?)
 }

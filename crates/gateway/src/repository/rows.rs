@@ -1,9 +1,9 @@
 //! Objects as rows.
 
-use bastide_db::{DbError, Row, Value};
+use bastide_db::{DbError, Row, Transaction, Value};
 
 use super::RowProblem;
-use crate::model::{ApiKey, Entity, KeyHash, ManagedBy, Revision, Route, Tenant, Tiers};
+use crate::model::{ApiKey, Entity, KeyHash, ManagedBy, RateLimit, Revision, Route, Tenant};
 
 /// How a kind of object is stored. Parameters: `$1` id, `$2` version, `$3` revision, then the columns in order.
 pub(super) struct Table {
@@ -157,33 +157,38 @@ pub(super) fn route(row: &Row) -> Result<Route, DbError> {
     })
 }
 
-/// Reads what can be read; the rest is reported.
-pub(super) fn readable<T>(
+/// Reads what can be read, row by row as they come; the rest is reported.
+pub(super) async fn readable<T: Send + 'static>(
+    snapshot: &mut Transaction,
+    sql: &str,
+    params: &[Value],
     table: &'static str,
-    rows: &[Row],
-    decode: impl Fn(&Row) -> Result<T, DbError>,
+    decode: impl Fn(&Row) -> Result<T, DbError> + Send + 'static,
     problems: &mut Vec<RowProblem>,
-) -> Vec<T> {
-    let mut objects = Vec::with_capacity(rows.len());
-    for row in rows {
-        match decode(row) {
-            Ok(object) => objects.push(object),
-            Err(error) => problems.push(RowProblem {
-                table,
-                id: id_text(row),
-                reason: error.to_string(),
-            }),
-        }
-    }
-    objects
+) -> Result<Vec<T>, DbError> {
+    let read = move |row: &Row| read(table, row, &decode);
+    let read = snapshot.query_map(sql, params, read).await?;
+    let readable = read
+        .into_iter()
+        .filter_map(|row| row.map_err(|problem| problems.push(problem)).ok());
+    Ok(readable.collect())
 }
 
-/// Tiers that cannot be read are left out and reported.
-pub(super) fn tiers(rows: &[Row], problems: &mut Vec<RowProblem>) -> Tiers {
-    let decode = |row: &Row| Ok((row.get::<String>("id")?, row.json("rate_limit")?));
-    readable("gateway_tiers", rows, decode, problems)
-        .into_iter()
-        .collect()
+pub(super) fn read<T>(
+    table: &'static str,
+    row: &Row,
+    decode: impl Fn(&Row) -> Result<T, DbError>,
+) -> Result<T, RowProblem> {
+    decode(row).map_err(|error| RowProblem {
+        table,
+        id: id_text(row),
+        reason: error.to_string(),
+    })
+}
+
+/// A tier's name and limit.
+pub(super) fn tier(row: &Row) -> Result<(String, RateLimit), DbError> {
+    Ok((row.get("id")?, row.json("rate_limit")?))
 }
 
 fn id_text(row: &Row) -> String {

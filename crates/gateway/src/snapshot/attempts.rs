@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
-use super::route::RouteEntry;
+use super::route::{Retrying, RouteEntry};
 use crate::data::Refusal;
 
 /// How an attempt ended.
@@ -55,7 +55,7 @@ pub(crate) struct Picked<'r> {
 
 impl<'r> Attempts<'r> {
     pub(crate) fn new(route: &'r RouteEntry, now: u64) -> Self {
-        let budget = route.retry.is_some().then_some(&*route.budget);
+        let budget = route.retrying.as_ref().map(|retrying| &*retrying.budget);
         if let Some(budget) = budget {
             budget.deposit(now);
         }
@@ -138,8 +138,8 @@ impl<'r> Attempts<'r> {
 
     /// Whether the route wants another attempt after a response with this status.
     pub(crate) fn is_retryable(&self, status: u16) -> bool {
-        let retry = self.route.retry.as_ref();
-        retry.is_some_and(|retry| retry.retryable_status_codes.contains(&status))
+        let retrying = self.route.retrying.as_deref();
+        retrying.is_some_and(|retrying| retrying.rules.retryable_status_codes.contains(&status))
     }
 
     /// Whether to try again after a response with this status.
@@ -166,21 +166,21 @@ impl<'r> Attempts<'r> {
     }
 
     fn delay(&mut self, wish: Option<Duration>, random: u64) -> Again {
-        let Some(retry) = &self.route.retry else {
+        let Some(Retrying { rules, budget }) = self.route.retrying.as_deref() else {
             return Again::No;
         };
-        if self.made > retry.max_retries {
+        if self.made > rules.max_retries {
             return Again::No;
         }
         // An earlier retry of this request is over.
         self.retrying = None;
-        self.retrying = self.route.budget.retry(clock::now());
+        self.retrying = budget.retry(clock::now());
         if self.retrying.is_none() {
             return Again::OverBudget;
         }
         let backoff = Backoff {
-            base: Duration::from_millis(retry.base_delay_ms),
-            max: Duration::from_millis(retry.max_delay_ms),
+            base: Duration::from_millis(rules.base_delay_ms),
+            max: Duration::from_millis(rules.max_delay_ms),
         };
         Again::After(backoff.with_retry_after(self.made - 1, random, wish))
     }

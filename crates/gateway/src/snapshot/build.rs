@@ -162,8 +162,8 @@ impl Compiler {
         });
         Arc::new(Routes {
             table,
-            entries,
-            sources,
+            entries: entries.into(),
+            sources: sources.into(),
         })
     }
 

@@ -30,7 +30,7 @@ impl Endpoint {
         origins: &Origins,
         state: Arc<EndpointState>,
     ) -> Result<Self, ConfigError> {
-        let host = match &upstream.url.address {
+        let host = match upstream.url.address() {
             UpstreamAddress::Tcp { host, port, tls } => {
                 let host = if host.contains(':') {
                     format!("[{host}]")
@@ -47,8 +47,8 @@ impl Endpoint {
         };
         Ok(Self {
             url: upstream.url.clone(),
-            origin: origins.get(&upstream.url.address, upstream.protocol),
-            base_path: BasePath::parse(&upstream.url.base_path)?,
+            origin: origins.get(upstream.url.address(), upstream.protocol),
+            base_path: BasePath::parse(upstream.url.base_path())?,
             host_line: format!("Host: {host}\r\n").into_bytes().into_boxed_slice(),
             timeout: upstream.timeout.map(Duration::from_millis),
             state,
@@ -66,12 +66,17 @@ pub(crate) struct EndpointState {
     pub(crate) route: Uuid,
     pub(crate) url: UpstreamUrl,
     pub(crate) health: Health,
-    pub(crate) breaker: Option<Breaker>,
+    pub(crate) breaker: Option<Box<Breaker>>,
     pub(crate) load: Load,
-    breaker_rules: Option<CircuitBreaker>,
-    health_rules: Option<HealthCheck>,
+    rules: Option<Box<Rules>>,
     /// Who tells the other nodes, if there may be any.
     news: Option<NewsSender>,
+}
+
+/// By what an endpoint is judged, beyond its answers.
+struct Rules {
+    breaker: Option<CircuitBreaker>,
+    health: Option<HealthCheck>,
 }
 
 impl EndpointState {
@@ -83,25 +88,28 @@ impl EndpointState {
         news: Option<NewsSender>,
     ) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let rules = health.cloned().unwrap_or_default();
+        let thresholds = health.map_or_else(HealthConfig::default, |rules| HealthConfig {
+            healthy_threshold: rules.healthy_threshold,
+            unhealthy_threshold: rules.unhealthy_threshold,
+        });
+        let rules = Rules {
+            breaker: breaker.cloned(),
+            health: health.cloned(),
+        };
         Self {
             number: EndpointNumber(NUMBERS.fetch_add(1, Ordering::Relaxed)),
             route,
             url: url.clone(),
-            health: Health::new(HealthConfig {
-                healthy_threshold: rules.healthy_threshold,
-                unhealthy_threshold: rules.unhealthy_threshold,
-            }),
+            health: Health::new(thresholds),
             breaker: breaker.map(|rules| {
-                Breaker::new(BreakerConfig {
+                Box::new(Breaker::new(BreakerConfig {
                     failure_threshold: rules.failure_threshold,
                     success_threshold: rules.success_threshold,
                     open_for: Duration::from_millis(rules.timeout),
-                })
+                }))
             }),
             load: Load::default(),
-            breaker_rules: breaker.cloned(),
-            health_rules: health.cloned(),
+            rules: (breaker.is_some() || health.is_some()).then(|| Box::new(rules)),
             news,
         }
     }
@@ -112,12 +120,16 @@ impl EndpointState {
         breaker: Option<&CircuitBreaker>,
         health: Option<&HealthCheck>,
     ) -> bool {
-        self.breaker_rules.as_ref() == breaker && self.health_rules.as_ref() == health
+        let rules = self.rules.as_ref();
+        rules.and_then(|rules| rules.breaker.as_ref()) == breaker
+            && rules.and_then(|rules| rules.health.as_ref()) == health
     }
 
     /// Whether anybody probes it.
     pub(crate) fn is_checked(&self) -> bool {
-        self.health_rules.is_some()
+        self.rules
+            .as_ref()
+            .is_some_and(|rules| rules.health.is_some())
     }
 
     /// Passes on what this node's own probes found.

@@ -12,11 +12,11 @@ type Line = Box<[u8]>;
 #[derive(Debug, Default)]
 pub(crate) struct HeaderPlan {
     /// Lower case. Removed, and everything that is set.
-    drop: Vec<Name>,
+    drop: Box<[Name]>,
     /// `Name: value\r\n`, one after the other.
-    set: Vec<u8>,
+    set: Box<[u8]>,
     /// The name in lower case, and the whole line.
-    add: Vec<(Name, Line)>,
+    add: Box<[(Name, Line)]>,
 }
 
 impl HeaderPlan {
@@ -60,7 +60,7 @@ impl HeaderPlan {
     /// Writes the fields that are set, and those that are added because `is_present` does not know them.
     pub(crate) fn write(&self, is_present: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.set);
-        for (name, line) in &self.add {
+        for (name, line) in &*self.add {
             if self.drops(name) || !is_present(name) {
                 out.extend_from_slice(line);
             }

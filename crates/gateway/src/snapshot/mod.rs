@@ -60,9 +60,9 @@ pub(crate) struct TenantEntry {
 /// A table of routes and the routes that its numbers stand for.
 pub(crate) struct Routes {
     table: RouteTable,
-    pub(crate) entries: Vec<Arc<RouteEntry>>,
+    pub(crate) entries: Box<[Arc<RouteEntry>]>,
     /// What they were built from, in the order of their ids.
-    sources: Vec<Arc<Route>>,
+    sources: Box<[Arc<Route>]>,
 }
 
 /// Set in the numbers of the platform's routes, so that a match tells whose it is.
@@ -121,7 +121,7 @@ impl Snapshot {
         self.tenants
             .values()
             .flat_map(|tenant| &tenant.routes.entries)
-            .chain(&self.platform.entries)
+            .chain(&*self.platform.entries)
     }
 }
 

@@ -24,22 +24,29 @@ const HEAD: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
 
+/// A process holds one for each route, and most routes ask for little: what only some have stands in a box.
 pub(crate) struct RouteEntry {
     pub(crate) id: Uuid,
     pub(crate) spec: Arc<Route>,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Box<[Endpoint]>,
     pub(crate) balancer: Balancer,
-    pub(crate) rewrite: Option<PathRewrite>,
+    pub(crate) rewrite: Option<Box<PathRewrite>>,
     pub(crate) request_headers: HeaderPlan,
     pub(crate) response_headers: HeaderPlan,
     pub(crate) times: RouteTimes,
-    pub(crate) retry: Option<Retry>,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) fallback: Option<Fallback>,
+    pub(crate) retrying: Option<Box<Retrying>>,
+    pub(crate) fallback: Option<Box<Fallback>>,
     /// Where the fallback may be an earlier response.
     pub(crate) last_good: Option<Arc<LastGood>>,
-    pub(crate) health_check: Option<HealthCheck>,
-    pub(crate) limits: Option<RouteLimit>,
+    pub(crate) health_check: Option<Box<HealthCheck>>,
+    pub(crate) limits: Option<Box<RouteLimit>>,
+}
+
+/// How a route tries again.
+pub(crate) struct Retrying {
+    pub(crate) rules: Retry,
+    /// Outlives snapshots.
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// Limits of time, resolved.
@@ -48,7 +55,7 @@ pub(crate) struct RouteTimes {
     pub(crate) idle: Duration,
     pub(crate) total: Option<Duration>,
     default: Option<Duration>,
-    by_method: Vec<(Method, Duration)>,
+    by_method: Box<[(Method, Duration)]>,
 }
 
 impl RouteEntry {
@@ -60,10 +67,10 @@ impl RouteEntry {
         news: Option<&NewsSender>,
         before: Option<&Self>,
     ) -> Result<Self, ConfigError> {
-        let resilience = route.resilience.clone().unwrap_or_default();
+        let resilience = route.resilience.as_deref().cloned().unwrap_or_default();
         let breaker = resilience.circuit_breaker.filter(|breaker| breaker.enabled);
         let health_check = resilience.health_check.filter(|check| check.enabled);
-        let transform = route.transform.clone().unwrap_or_default();
+        let transform = route.transform.as_deref().cloned().unwrap_or_default();
         let request = transform.request.unwrap_or_default();
         let endpoints = route
             .upstreams
@@ -79,7 +86,7 @@ impl RouteEntry {
                 );
                 Endpoint::compile(upstream, origins, state)
             })
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<_, _>>()?;
         let weights: Vec<u32> = route
             .upstreams
             .iter()
@@ -93,14 +100,21 @@ impl RouteEntry {
             rewrite: request
                 .path_rewrite
                 .as_ref()
-                .map(|rewrite| PathRewrite::new(&rewrite.pattern, &rewrite.replacement))
+                .map(|rewrite| {
+                    PathRewrite::new(&rewrite.pattern, &rewrite.replacement).map(Box::new)
+                })
                 .transpose()?,
             request_headers: HeaderPlan::compile(&request.headers),
             response_headers: HeaderPlan::compile(&transform.response.unwrap_or_default().headers),
             times: RouteTimes::new(&resilience.timeout.unwrap_or_default()),
-            retry: resilience
+            retrying: resilience
                 .retry
-                .filter(|retry| retry.enabled && retry.max_retries > 0),
+                .filter(|retry| retry.enabled && retry.max_retries > 0)
+                .map(|rules| {
+                    let known = before.and_then(|before| before.retrying.as_ref());
+                    let budget = known.map_or_else(Arc::default, |known| Arc::clone(&known.budget));
+                    Box::new(Retrying { rules, budget })
+                }),
             last_good: fallback
                 .as_ref()
                 .is_some_and(|fallback| fallback.cached)
@@ -109,12 +123,11 @@ impl RouteEntry {
                         .and_then(|before| before.last_good.clone())
                         .unwrap_or_default()
                 }),
-            fallback,
-            budget: before.map_or_else(Arc::default, |before| Arc::clone(&before.budget)),
-            health_check,
+            fallback: fallback.map(Box::new),
+            health_check: health_check.map(Box::new),
             limits: route
                 .rate_limit
-                .map(|limit| RouteLimit::new(route.id, policy(&limit))),
+                .map(|limit| Box::new(RouteLimit::new(route.id, policy(&limit)))),
             spec: Arc::clone(route),
         })
     }

@@ -145,7 +145,10 @@ mod tests {
     use crate::model::UpstreamUrl;
 
     fn address(url: &str) -> UpstreamAddress {
-        UpstreamUrl::try_from(url.to_owned()).unwrap().address
+        UpstreamUrl::try_from(url.to_owned())
+            .unwrap()
+            .address()
+            .clone()
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Prober {
     pub(crate) fn follow(&mut self, snapshot: &Snapshot) {
         let mut wanted = HashMap::new();
         for route in snapshot.routes() {
-            let Some(check) = &route.health_check else {
+            let Some(check) = route.health_check.as_deref() else {
                 continue;
             };
             for endpoint in &route.endpoints {
