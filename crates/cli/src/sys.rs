@@ -16,3 +16,20 @@ pub(crate) fn return_freed_pages() {
     // SAFETY: it stores one number, which no other thread can be reading yet.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another version of the allocator may number its options anew.
+    #[test]
+    fn the_number_is_that_of_the_option_with_this_default() {
+        // SAFETY: both calls touch one number of the allocator's, and no other test does.
+        let [before, after] = unsafe {
+            let before = libmimalloc_sys::mi_option_get(PURGE_DELAY);
+            return_freed_pages();
+            [before, libmimalloc_sys::mi_option_get(PURGE_DELAY)]
+        };
+        assert_eq!([before, after], [1_000, 0]);
+    }
+}
