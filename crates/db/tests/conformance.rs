@@ -4,7 +4,7 @@
 
 mod support;
 
-use bastide_db::{Constraint, Database, DbError, Dialect, Value, values};
+use bastide_db::{Constraint, Database, DbError, Dialect, Row, Value, values};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ on_both!(
     a_failed_statement_ends_the_transaction,
     a_batch_names_the_row_that_failed,
     a_large_batch_keeps_its_order,
+    rows_are_decoded_as_they_come,
     a_snapshot_does_not_move_and_does_not_write,
     a_query_may_write,
     transactions_run_in_spawned_tasks,
@@ -261,6 +262,34 @@ async fn a_large_batch_keeps_its_order(fixture: &Fixture) {
     let expected: Vec<u64> = (0..1_000).map(|n| u64::from(n % 2 == 0)).collect();
     assert_eq!(counts.unwrap(), expected);
 }
+
+async fn rows_are_decoded_as_they_come(fixture: &Fixture) {
+    let database = table(fixture).await;
+    let decoded: Result<Vec<i64>, DbError> = database
+        .transaction(async |transaction| {
+            let rows = (0..500_i64).map(|n| values![n].to_vec()).collect();
+            transaction
+                .execute_each("INSERT INTO t (id) VALUES ($1)", rows)
+                .await?;
+            let sql = "SELECT id FROM t WHERE id >= $1 ORDER BY id";
+            let decode = |row: &Row| row.get::<i64>("id");
+            let read = transaction
+                .query_map(sql, &values![490_i64], decode)
+                .await?;
+            // The transaction goes on behind it.
+            transaction.execute("DELETE FROM t", &[]).await?;
+            read.into_iter().collect()
+        })
+        .await;
+    assert_eq!(decoded.unwrap(), (490..500).collect::<Vec<i64>>());
+    assert_eq!(count(&database).await, 0);
+    let wrong = database
+        .snapshot(async |snapshot| snapshot.query_map("SELECT no FROM t", &[], drop_row).await)
+        .await;
+    assert!(matches!(wrong, Err(DbError::Invalid(_))), "{wrong:?}");
+}
+
+fn drop_row(_: &Row) {}
 
 async fn a_snapshot_does_not_move_and_does_not_write(fixture: &Fixture) {
     let database = table(fixture).await;

@@ -245,3 +245,27 @@ async fn migrations_are_known(fixture: &Fixture) {
     );
     assert!(repository.migrate().await.unwrap().is_empty());
 }
+
+/// A change that was written and cannot be read back from the database is taken from its text.
+#[test]
+fn every_change_reads_back_from_its_text() {
+    let tenant = tenant("a");
+    let mut full = route(Some(&tenant), "/a");
+    full.transform = Some(Box::default());
+    full.resilience = Some(Box::default());
+    let changes = vec![
+        Change::DeleteTenant(tenant.id),
+        Change::DeleteKey(tenant.id),
+        Change::DeleteRoute(tenant.id),
+        Change::PutTiers(RateLimit::default_tiers()),
+        Change::PutKey(key(&tenant, 7)),
+        Change::PutRoute(route(None, "/b")),
+        Change::PutRoute(full),
+        Change::PutTenant(tenant),
+    ];
+    let text = serde_json::to_vec(&changes).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Vec<Change>>(&text).unwrap(),
+        changes
+    );
+}
