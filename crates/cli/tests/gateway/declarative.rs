@@ -106,8 +106,12 @@ on_both! {
             gateway.get("/four", KEY).status == 200
         });
         gateway.get("/two", KEY).expect(404);
-        // What left the file is gone.
+        // An empty file is one that is being written.
         replace(&file, "");
+        eventually("it is reported", || gateway.stdout().contains("nothing is declared"));
+        gateway.get("/four", KEY).expect(200);
+        // What left the file is gone.
+        replace(&file, "tenants = []\n");
         eventually("the tenant is gone", || {
             gateway.get("/four", KEY).status == 403
         });
@@ -213,12 +217,10 @@ fn g16_check_says_what_is_in_a_file_or_each_mistake_with_line_and_column() {
     let broken = check("tenants: [", "g.yaml");
     assert_eq!(broken.code, Some(2), "{broken:?}");
     assert!(broken.stderr.contains("g.yaml:"), "{broken:?}");
-    let absent = check("", "other.toml");
-    assert_eq!(
-        absent.code,
-        Some(0),
-        "an empty file declares nothing: {absent:?}"
-    );
+    let empty = check("", "other.toml");
+    assert_eq!(empty.code, Some(2), "{empty:?}");
+    assert!(empty.stderr.contains("nothing is declared"), "{empty:?}");
+    assert_eq!(check("tenants = []\n", "other.toml").code, Some(0));
     let folder = TestFolder::new().unwrap();
     let absent = Program::run(&["gateway", "check", "absent.toml"], &[], folder.path());
     assert!(

@@ -68,6 +68,11 @@ pub struct DeclaredRoute {
 }
 
 impl Declared {
+    /// Whether every member was left out.
+    pub fn is_empty(&self) -> bool {
+        self.tiers.is_none() && self.tenants.is_none() && self.routes.is_none()
+    }
+
     /// Every tenant, none if the list was left out.
     pub fn tenants(&self) -> &[DeclaredTenant] {
         self.tenants.as_deref().unwrap_or_default()

@@ -46,8 +46,16 @@ impl Applicable {
         environment: Environment<'_>,
     ) -> Result<Self, Vec<String>> {
         let document = Document::load(file).map_err(|error| vec![error.to_string()])?;
-        Self::new(document, known, environment)
-            .map_err(|(document, problems)| lines(&document, &problems))
+        let applicable = Self::new(document, known, environment)
+            .map_err(|(document, problems)| lines(&document, &problems))?;
+        // Who writes a file in place empties it first; that is no wish to delete everything.
+        if applicable.declared.is_empty() {
+            return Err(vec![format!(
+                "{}: nothing is declared; give an empty list of tenants to declare that there are none",
+                file.display()
+            )]);
+        }
+        Ok(applicable)
     }
 
     /// Reads a parsed document.
