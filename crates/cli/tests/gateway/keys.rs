@@ -101,6 +101,28 @@ on_both! {
         assert_eq!(upstream.count(), 1);
     }
 
+    /// What nobody asked for must not be handed on either: it may be good here.
+    fn g2_keys_end_at_the_gateway_on_open_routes_as_well(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::named("open");
+        let tenant = gateway.tenant("acme");
+        gateway.route(json!({
+            "method": "*", "path": "/open", "pathType": "prefix", "auth": "none",
+            "upstreams": [{ "url": upstream.url() }],
+        }));
+        for keys in [
+            vec![tenant.key.as_str()],
+            vec![&tenant.key, &tenant.key],
+            vec!["somebody else's key"],
+        ] {
+            let request = Request::get("/open").header("X-Admin-Key", ADMIN_KEY);
+            let request = keys.iter().fold(request, |request, key| request.key(key));
+            gateway.call(&request).expect(200);
+            let got = upstream.last();
+            assert_eq!((got.header("x-api-key"), got.header("x-admin-key")), (None, None));
+        }
+    }
+
     fn g1_a_tenant_has_several_keys_with_names_and_none_is_kept_in_the_clear(backend) {
         let gateway = Gateway::start(backend);
         let upstream = Upstream::named("a");

@@ -166,12 +166,17 @@ on_both! {
             .header("Host", "shop.test:8080")
             .header("X-Forwarded-For", "6.6.6.6")
             .header("X-Forwarded-Host", "evil.test")
+            .header("X-Forwarded-User", "admin")
+            .header("X_Forwarded_User", "admin")
+            .header("x-forwarded-client-cert", "By=me")
             .header("X-Forwarded-Proto", "https")
             .header("X-Real-IP", "6.6.6.6")
             .header("Forwarded", "for=6.6.6.6")
             .header("X-Tenant-Id", "somebody-else");
         gateway.call(&request).expect(200);
         let got = upstream.only();
+        let unknown = |name: &str| got.header(name).is_some();
+        assert!(!["x-forwarded-user", "x_forwarded_user", "x-forwarded-client-cert"].into_iter().any(unknown));
         assert_eq!(got.headers("x-forwarded-for"), ["127.0.0.1"]);
         assert_eq!(got.headers("x-forwarded-host"), ["shop.test:8080"]);
         assert_eq!(got.headers("x-forwarded-proto"), ["http"]);

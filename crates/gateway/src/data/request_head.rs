@@ -40,14 +40,14 @@ pub(crate) fn write(
             continue;
         }
         let replaced = match field.known {
-            Known::Other => false,
+            Known::Other => !trusted && is_forwarded(head.name(field)),
             Known::Host
             | Known::ContentLength
             | Known::Expect
             | Known::XRequestId
             | Known::XTenantId => true,
-            // A key that spoke for a tenant ends here; on an open route the field may be the upstream's own.
-            Known::XApiKey => call.identity.is_some(),
+            // Keys of this gateway end here, also where nobody asked for one: the next hop is not meant to have them.
+            Known::XApiKey | Known::XAdminKey => true,
             Known::XForwardedFor
             | Known::XForwardedHost
             | Known::XForwardedProto
@@ -118,6 +118,16 @@ fn write_provenance(out: &mut Vec<u8>, call: &Call<'_>, wanted: impl Fn(&[u8]) -
         Version::Http11 => b"Via: 1.1 bastide\r\n",
         Version::Http2 => b"Via: 2.0 bastide\r\n",
     });
+}
+
+/// Whether a field says something of the client that only a trusted peer may say: there are more names that begin with
+/// `X-Forwarded-` than this gateway knows, and programs behind it that read `_` and `-` alike.
+fn is_forwarded(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    let same = |(byte, wanted): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(wanted) || (*byte == b'_' && *wanted == b'-')
+    };
+    name.len() >= PREFIX.len() && name.iter().zip(PREFIX).all(same)
 }
 
 /// Whether the request passed gateways of our name too often to be on its way anywhere.
