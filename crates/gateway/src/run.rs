@@ -79,6 +79,7 @@ impl Gateway {
         for setting in &settings.effective {
             tracing::debug!(setting = setting.name, value = setting.shown, origin = %setting.origin, "a setting in use");
         }
+        start::raise_descriptor_limit();
         let program = Program::of_this_process();
         let supervisor = Supervisor::of_this_process();
         let ready = inherited.take_ready();

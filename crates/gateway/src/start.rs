@@ -109,6 +109,20 @@ const PEPPER_PROOF: &str = "key_pepper_proof";
 /// What is hashed to compare peppers without keeping them.
 const PROOF_TEXT: &str = "bastide key pepper";
 
+/// Lets this process open as many descriptors as it may at all: the usual soft limit, 1 024, is for programs that use
+/// `select`, and would be reached by some hundreds of clients.
+pub(crate) fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays where it is");
+    }
+}
+
 /// Makes the directory, for its owner alone.
 pub(crate) fn make_data_dir(path: &Path) -> Result<(), StartError> {
     let fail = |error| StartError::DataDir {

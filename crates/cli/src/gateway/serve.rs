@@ -77,6 +77,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     upgrade: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -85,14 +86,21 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             upgrade: signal(SignalKind::user_defined2())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
     async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.upgrade.recv() => Asked::Upgrade,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Asked::Stop,
+                _ = self.interrupt.recv() => return Asked::Stop,
+                _ = self.upgrade.recv() => return Asked::Upgrade,
+                // What many programs read their configuration at; unheeded it would end the process on the spot.
+                _ = self.hangup.recv() => {
+                    tracing::info!("SIGHUP has nothing to do: files are watched");
+                }
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::harness::*;
 
 on_both! {
@@ -115,4 +117,18 @@ fn g19_a_second_signal_means_now() {
     });
     gateway.terminate();
     assert!(!gateway.wait().success());
+}
+
+/// Many programs read their configuration then; unheeded the signal would end the process.
+#[test]
+fn g19_sighup_ends_nothing() {
+    let mut gateway = Gateway::start(Backend::Embedded);
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant_before(&upstream);
+    gateway.signal(Signal::HUP);
+    eventually("it says what it makes of it", || {
+        gateway.stdout().contains("SIGHUP has nothing to do")
+    });
+    gateway.get("/", &tenant.key).expect(200);
+    assert!(!gateway.has_ended());
 }

@@ -141,7 +141,8 @@ impl Client {
             if self.stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if worker.phase() == Phase::Closing || self.deadline.poll(cx).is_ready() {
+            let is_unwanted = worker.phase() == Phase::Closing || !worker.keeps_idle();
+            if is_unwanted || self.deadline.poll(cx).is_ready() {
                 return Poll::Ready(false);
             }
             self.seat.wait(cx.waker());

@@ -53,6 +53,8 @@ pub(crate) struct Worker {
     buffers: RefCell<Vec<Buffer>>,
     random: RefCell<fastrand::Rng>,
     connections: Cell<usize>,
+    /// Whether there are no descriptors left for another connection.
+    is_crowded: Cell<bool>,
 }
 
 /// A snapshot as one worker counts its users: requests count on the worker's own counter and not on the one that all cores
@@ -82,6 +84,7 @@ impl Worker {
             buffers: RefCell::default(),
             random: RefCell::new(fastrand::Rng::new()),
             connections: Cell::new(0),
+            is_crowded: Cell::new(false),
             shared,
         }
     }
@@ -115,6 +118,11 @@ impl Worker {
             buffer.clear();
             free.push(buffer);
         }
+    }
+
+    /// Whether idle connections are wanted.
+    pub(crate) fn keeps_idle(&self) -> bool {
+        !self.is_crowded.get()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -223,6 +231,7 @@ async fn accept(worker: Rc<Worker>, socket: StdListener) {
             return;
         }
     };
+    let mut told = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -232,9 +241,16 @@ async fn accept(worker: Rc<Worker>, socket: StdListener) {
                 }
             }
             Err(error) => {
-                // Out of descriptors, most likely: the connection stays in the queue until there is one.
-                tracing::warn!(%error, "accepting a connection failed");
+                // Out of descriptors, most likely: the connection stays in the queue until there is one, and those on which
+                // nobody asks for anything make room.
+                if told.is_none_or(|told: Instant| told.elapsed() > SWEEP) {
+                    told = Some(Instant::now());
+                    tracing::warn!(%error, "accepting a connection failed; idle ones are closed");
+                }
+                worker.is_crowded.set(true);
+                worker.dismiss_idle();
                 tokio::time::sleep(Duration::from_millis(50)).await;
+                worker.is_crowded.set(false);
             }
         }
     }
