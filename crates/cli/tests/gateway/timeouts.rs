@@ -308,3 +308,34 @@ fn g9_connecting_has_a_time_of_its_own() {
     }
     assert_eq!(upstream.count(), 4);
 }
+
+/// Also where it is the gateway itself that waits.
+#[test]
+fn g9_the_total_time_holds_across_retries_and_what_is_waited_for_between_them() {
+    let gateway = Gateway::start(Backend::Embedded);
+    let tenant = gateway.tenant("acme");
+    let wishing = Upstream::start(|_| Answer::status(503).header("Retry-After", "8"));
+    let resilience = |retry: Value| json!({ "timeout": { "totalMs": 600 }, "retry": retry });
+    let route = |path: &str, url: &str, retry: Value| {
+        gateway.route(json!({
+            "tenantId": tenant.id, "method": "*", "path": path, "pathType": "prefix",
+            "upstreams": [{ "url": url }], "resilience": resilience(retry),
+        }));
+    };
+    route("/wish", &wishing.url(), json!({ "maxDelayMs": 10_000 }));
+    // Nobody listens on the discard port.
+    route(
+        "/refused",
+        "http://127.0.0.1:9",
+        json!({ "baseDelayMs": 5_000 }),
+    );
+    for (path, status) in [("/wish", 503), ("/refused", 502)] {
+        let started = Instant::now();
+        gateway.get(path, &tenant.key).expect(status);
+        assert!(
+            started.elapsed() < Duration::from_secs(3),
+            "{path}: {:?}",
+            started.elapsed()
+        );
+    }
+}

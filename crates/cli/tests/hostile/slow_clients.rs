@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::harness::wait::{eventually, pause};
 use crate::harness::{Answer, Gate, Received, Request};
 use crate::raw::{self, End};
-use crate::scene::Scene;
+use crate::scene::{Scene, gateway_before, one_worker};
 
 /// What each of the gateway's deadlines for clients is.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -170,7 +170,7 @@ fn an_upstream_that_pauses_in_an_upload_is_not_blamed_on_the_client() {
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     });
-    let (gateway, tenant) = crate::scene::gateway_before(crate::scene::one_worker(), &server.url());
+    let (gateway, tenant) = gateway_before(one_worker(), &server.url());
     let mut client = gateway.connect();
     client
         .stream
@@ -246,4 +246,32 @@ fn a_client_that_resets_mid_upload_takes_its_request_along() {
         scene.get("/").expect(200);
     }
     assert_eq!(scene.upstream.count_of("/half"), 0);
+}
+
+/// The upload stands still, but it is not the client who does not go on.
+#[test]
+fn an_upstream_that_does_not_take_an_upload_is_blamed_for_it() {
+    let server = raw::Server::start(|stream, _| {
+        // Accepted and never read.
+        pause(Duration::from_secs(60));
+        drop(stream);
+        Ok(())
+    });
+    let (gateway, tenant) = gateway_before(one_worker(), &server.url());
+    let mut stream = TcpStream::connect(gateway.public).unwrap();
+    let length = 64 * 1024 * 1024;
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nContent-Length: {length}\r\n\r\n",
+        tenant.key
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    std::thread::spawn(move || writer.write_all(&vec![b'x'; length]).ok());
+    let (answer, _) = raw::read_to_end(&mut stream);
+    assert_eq!(
+        raw::statuses(&answer),
+        [504],
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }

@@ -340,3 +340,46 @@ fn a_first_request_that_finds_its_connection_closed_is_not_sent_again() {
     let (bytes, _) = raw::exchange(scene.gateway.public, &bytes, raw::PATIENCE);
     assert_eq!(raw::statuses(&bytes), [502]);
 }
+
+/// Ends a connection on which a request was read, without a word: by a reset, or with bytes unread, which the kernel makes
+/// a reset of as well. How much of the request had been acknowledged by then is a matter of luck.
+fn ends_after_reading(read_all: bool, linger: bool) {
+    let executed = Executed::default();
+    let server = Server::start({
+        let executed = executed.clone();
+        move |mut stream, _| {
+            execute(&mut stream, &executed)?;
+            let mut bytes = vec![0; if read_all { 64 * 1024 } else { 40 }];
+            let count = stream.read(&mut bytes)?;
+            if count > 0 {
+                // It was read, so for all that anybody knows it was carried out.
+                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                let target = text.split(' ').nth(1).unwrap_or_default().to_owned();
+                executed.note(&target);
+            }
+            if linger {
+                rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+            }
+            Ok(())
+        }
+    });
+    let (gateway, tenant) = gateway_before(one_worker(), &server.url());
+    for round in 0..40 {
+        let mut client = gateway.connect();
+        let first = Request::get(&format!("/first/{round}")).key(&tenant.key);
+        client.call(&first).expect(200);
+        let request = Request::post(&format!("/{round}"), "once").key(&tenant.key);
+        client.call(&request).expect(502);
+    }
+    executed.assert_once();
+}
+
+#[test]
+fn a_post_that_was_read_before_a_reset_is_not_sent_again() {
+    ends_after_reading(true, true);
+}
+
+#[test]
+fn a_post_that_was_read_in_part_before_the_end_is_not_sent_again() {
+    ends_after_reading(false, false);
+}

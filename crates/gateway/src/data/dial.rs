@@ -1,5 +1,7 @@
 //! Getting a connection to an upstream: one that is there, or a new one.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, timeout};
 
 use super::metrics::Reason;
@@ -34,8 +36,9 @@ pub(crate) async fn dial(
     route: &RouteEntry,
     endpoint: &Endpoint,
     is_tunnel: bool,
+    patience: Duration,
 ) -> Result<Connection, (Reason, Refusal)> {
-    match timeout(route.times.connect, make(worker, endpoint, is_tunnel)).await {
+    match timeout(patience, make(worker, endpoint, is_tunnel)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => {
             let why = Unreachable::of(&error);

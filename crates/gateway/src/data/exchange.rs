@@ -41,6 +41,8 @@ pub(crate) struct Attempt {
     pub(crate) times: Times,
     /// Whether any byte of a response came.
     pub(crate) answered: bool,
+    /// Whether the upstream closed its side in order before any answer was whole.
+    pub(crate) ended_in_order: bool,
     /// The upstream stopped reading; it may still have answered.
     upload_broken: bool,
     interim: u32,
@@ -74,6 +76,24 @@ pub(crate) enum RelayError {
     Upstream,
 }
 
+impl Exchange<'_> {
+    /// Waits before another attempt. `false` when the client left meanwhile.
+    pub(crate) async fn pause(&mut self, delay: Duration) -> bool {
+        if delay.is_zero() {
+            return true;
+        }
+        let Self { client, upload, .. } = self;
+        client.deadline.set_after(Instant::now(), delay);
+        poll_fn(|cx| {
+            if upload.is_drained() && client_left(cx, client) {
+                return Poll::Ready(false);
+            }
+            client.deadline.poll(cx).map(|()| true)
+        })
+        .await
+    }
+}
+
 impl Attempt {
     pub(crate) fn new(connection: Connection, out: Outgoing, times: Times, now: Instant) -> Self {
         Self {
@@ -81,6 +101,7 @@ impl Attempt {
             out,
             times,
             answered: false,
+            ended_in_order: false,
             upload_broken: false,
             interim: 0,
             since: now,
@@ -134,7 +155,12 @@ impl Attempt {
                     return Poll::Ready(Err(Failure::Timeout));
                 }
                 if !pace.goes_on(exchange.upload.moved()) {
-                    return Poll::Ready(Err(Failure::ClientTimeout));
+                    // What came is not taken: then it is not the client who keeps everybody waiting.
+                    return Poll::Ready(Err(if self.out.is_empty() {
+                        Failure::ClientTimeout
+                    } else {
+                        Failure::Timeout
+                    }));
                 }
                 times.arm(
                     &mut exchange.client.deadline,
@@ -195,7 +221,11 @@ impl Attempt {
                 .stream
                 .poll_fill(cx, &mut self.connection.buffer)
             {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failure::Closed)),
+                Poll::Ready(Ok(0)) => {
+                    self.ended_in_order = true;
+                    return Poll::Ready(Err(Failure::Closed));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::Closed)),
                 Poll::Ready(Ok(_)) => self.answered = true,
                 Poll::Pending => return Poll::Pending,
             }

@@ -7,6 +7,8 @@ mod attempt;
 mod relay;
 mod verdict;
 
+use std::time::Duration;
+
 use bastide_http1::{BodyDecoder, ResponseHead};
 use bastide_limit::clock;
 use bastide_routing::{CanonicalPath, RewriteScratch, forward_path};
@@ -128,11 +130,24 @@ impl<'s> Forwarding<'_, 's> {
             let Some(delay) = lost.delay else {
                 return Err(lost.refusal);
             };
+            // What cannot begin before the end of everything is not waited for.
+            if delay >= self.left(Instant::now()) {
+                return Err(lost.refusal);
+            }
             retry = Some(lost.reason);
-            tokio::time::sleep(delay).await;
+            if !self.exchange.pause(delay).await {
+                self.count_retry(retry, Retried::Cancelled);
+                return Ok(self.served(499, After::Cut));
+            }
             now = Instant::now();
             ticks = clock::at(now.into_std());
         }
+    }
+
+    /// How long everything may still take.
+    fn left(&self, now: Instant) -> Duration {
+        self.until
+            .map_or(Duration::MAX, |until| until.saturating_duration_since(now))
     }
 
     /// Answers with the route's fallback, if it has one for this.

@@ -64,12 +64,16 @@ impl Connection {
 
     /// Whether not one byte of the request that was just written reached the other side's kernel, so that no program can
     /// have acted on it. `false` where that cannot be told.
-    pub(crate) fn is_last_request_unseen(&self) -> bool {
+    ///
+    /// The count of acknowledged bytes is believed only when the other side ended in order: its FIN acknowledges all that
+    /// it had received. A reset says nothing of the kind, and while there is no answer at all the acknowledgement may be
+    /// on its way.
+    pub(crate) fn is_last_request_unseen(&self, ended_in_order: bool) -> bool {
         if let Stream::Outbound(exchange) = &self.stream {
             return exchange.is_unseen();
         }
         match (self.acknowledged_at_first, self.stream.bytes_acknowledged()) {
-            (Some(first), Some(now)) => now.saturating_sub(first) == self.written,
+            (Some(first), Some(now)) if ended_in_order => now.saturating_sub(first) == self.written,
             _ => false,
         }
     }

@@ -57,7 +57,9 @@ impl Forwarding<'_, '_> {
             let mut connection = if let Some(connection) = pooled {
                 connection
             } else {
-                let dialled = dial::dial(self.worker, self.route, endpoint, is_tunnel).await;
+                let patience = self.route.times.connect.min(self.left(Instant::now()));
+                let dialled =
+                    dial::dial(self.worker, self.route, endpoint, is_tunnel, patience).await;
                 now = Instant::now();
                 dialled.map_err(|(reason, refusal)| Failed {
                     cause: Cause::Connect(reason, refusal),
@@ -76,9 +78,11 @@ impl Forwarding<'_, '_> {
                 Err(failure) => failure,
             };
             let connection = &mut attempt.connection;
-            // Between our look at the pooled connection and our bytes the other side may have closed it. If its kernel never
-            // acknowledged a byte of this request, no program has read it, and sending it again is safe whatever it does.
-            let was_unseen = !attempt.answered && connection.is_last_request_unseen();
+            // Between our look at the pooled connection and our bytes the other side may have closed it. If it ended in order
+            // and its kernel had not received a byte of this request, no program has read it, and sending it again is safe
+            // whatever it does.
+            let was_unseen =
+                !attempt.answered && connection.is_last_request_unseen(attempt.ended_in_order);
             if was_unseen || matches!(failure, Failure::Timeout) {
                 connection.retire();
             }
