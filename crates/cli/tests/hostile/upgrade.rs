@@ -271,7 +271,7 @@ fn the_program_that_now_stands_at_the_path_is_started_with_the_same_arguments() 
 fn a_new_process_that_finds_its_configuration_wrong_takes_no_connection_with_it() {
     let options = Options::new(Backend::Embedded);
     let file = options.folder().join("gateway.toml");
-    std::fs::write(&file, "").unwrap();
+    std::fs::write(&file, "tenants = []\n").unwrap();
     let gateway = Succession::of(Gateway::start(
         options.arg("--config", file.to_str().unwrap()),
     ));
@@ -283,7 +283,7 @@ fn a_new_process_that_finds_its_configuration_wrong_takes_no_connection_with_it(
     for _ in 0..3 {
         gateway.fail_to_upgrade();
     }
-    std::fs::write(&file, "").unwrap();
+    std::fs::write(&file, "tenants = []\n").unwrap();
     let (old, _) = gateway.upgrade();
     clients.wait_for(20);
     clients.assert_clean();

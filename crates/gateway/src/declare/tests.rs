@@ -310,8 +310,9 @@ fn a_file_is_checked_with_line_and_column() {
     );
     assert_eq!(check("{\"tenants\": [}", ".json").unwrap_err().len(), 1);
     assert_eq!(check("", ".ini").unwrap_err().len(), 1);
+    assert_eq!(check("", ".toml").unwrap_err().len(), 1);
     assert_eq!(
-        check("", ".toml"),
+        check("tenants = []", ".toml"),
         Ok(Summary {
             tiers: 0,
             tenants: 0,

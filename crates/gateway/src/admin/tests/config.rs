@@ -394,7 +394,9 @@ async fn an_edited_file_changes_in_place_and_a_shorter_one_deletes_its_own_alone
         "{lines:?}"
     );
     let before = api.memory.state().tenants.len();
-    let diff = apply_file(&*api.memory, file("").path()).await.unwrap();
+    let diff = apply_file(&*api.memory, file("tenants = []").path())
+        .await
+        .unwrap();
     assert_eq!(
         (diff.create.len(), diff.update.len(), diff.delete.len()),
         (0, 0, 4)
