@@ -159,7 +159,13 @@ on_both! {
         let tenant = gateway.tenant("acme");
         let given = json!({ "cached": true, "statusCode": 503, "contentType": "text/plain", "body": "static" });
         gateway.prefix_route(&tenant, "/", &[&upstream], fallback(given, Value::Null));
-        gateway.get("/a", &tenant.key).expect(200);
+        // The second answer on a connection is begun when all that belongs to the first is done.
+        let mut client = gateway.connect();
+        for path in ["/a", "/b"] {
+            client
+                .call(&Request::get(path).key(&tenant.key))
+                .expect(200);
+        }
         upstream.stop();
         let cached = gateway.get("/a", &tenant.key).expect(200);
         assert_eq!(
