@@ -13,7 +13,7 @@ mod exchange;
 mod fallback;
 mod forward;
 pub(crate) mod forwarded;
-mod grpc;
+pub(crate) mod grpc;
 mod identity;
 pub(crate) mod idle;
 mod kernel;

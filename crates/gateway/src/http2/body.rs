@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 use bastide_http1::{self as http1, BodyDecoder, Limits, ResponseBody, Step, Trailers};
 use bytes::{Buf as _, Bytes, BytesMut};
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
-use super::{broken, invalid};
+use super::{append, broken, invalid};
 use crate::data::buffer::Buffer;
 
 /// Bytes that are handed on at a time: as many as fit into a frame that every peer takes.
@@ -215,11 +215,6 @@ impl Sending {
 
 fn trailers(from: &Trailers) -> io::Result<HeaderMap> {
     let mut fields = HeaderMap::new();
-    for (name, value) in from.iter() {
-        fields.append(
-            HeaderName::from_bytes(name).map_err(invalid)?,
-            HeaderValue::from_bytes(value).map_err(invalid)?,
-        );
-    }
+    append(from.iter(), &mut fields)?;
     Ok(fields)
 }

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::body::{Receiving, Sending};
-use super::{broken, invalid, own_limits};
+use super::{append, broken, invalid, own_limits};
 use crate::data::buffer::Buffer;
 
 /// What ends a body of chunks that has none.
@@ -147,11 +147,8 @@ impl Inbound {
 fn to_message(head: &ResponseHead) -> io::Result<Response<()>> {
     let mut message = Response::new(());
     *message.status_mut() = StatusCode::from_u16(head.status()).map_err(invalid)?;
-    for field in head.fields().iter().filter(|field| !field.hop) {
-        message.headers_mut().append(
-            HeaderName::from_bytes(head.name(field)).map_err(invalid)?,
-            HeaderValue::from_bytes(head.value(field)).map_err(invalid)?,
-        );
-    }
+    let kept = head.fields().iter().filter(|field| !field.hop);
+    let fields = kept.map(|field| (head.name(field), head.value(field)));
+    append(fields, message.headers_mut())?;
     Ok(message)
 }

@@ -23,6 +23,7 @@ use std::io;
 use std::time::Duration;
 
 use bastide_http1::Limits;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Bytes of a body that a peer may send before it was told that they were taken: the default of RFC 9113, which bounds what
 /// one slow receiver makes us keep.
@@ -47,6 +48,20 @@ fn own_limits() -> Limits {
         target_bytes: 2 * limits.head_bytes,
         ..limits
     }
+}
+
+/// Adds fields that the HTTP/1.1 side has checked.
+fn append<'a>(
+    fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    into: &mut HeaderMap,
+) -> io::Result<()> {
+    for (name, value) in fields {
+        into.append(
+            HeaderName::from_bytes(name).map_err(invalid)?,
+            HeaderValue::from_bytes(value).map_err(invalid)?,
+        );
+    }
+    Ok(())
 }
 
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

@@ -12,11 +12,12 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderValue, Request, StatusCode, Uri};
 
 use super::body::{Receiving, Sending};
-use super::{broken, invalid, own_limits};
+use super::{append, broken, invalid, own_limits};
 use crate::data::buffer::Buffer;
+use crate::data::grpc;
 
 pub(crate) struct Outbound {
     sender: SendRequest<Bytes>,
@@ -197,15 +198,12 @@ fn to_message(head: &RequestHead, scheme: Scheme) -> io::Result<Request<()>> {
         .build()
         .map_err(invalid)?;
     let fields = message.headers_mut();
-    for field in head.fields() {
-        if field.hop || field.known == Known::Host {
-            continue;
-        }
-        fields.append(
-            HeaderName::from_bytes(head.name(field)).map_err(invalid)?,
-            HeaderValue::from_bytes(head.value(field)).map_err(invalid)?,
-        );
-    }
+    let kept = head.fields().iter();
+    let kept = kept.filter(|field| !field.hop && field.known != Known::Host);
+    append(
+        kept.map(|field| (head.name(field), head.value(field))),
+        fields,
+    )?;
     // The gateway takes them whoever asked; gRPC servers insist on being told.
     fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
     Ok(message)
@@ -217,7 +215,7 @@ fn is_unbounded(parts: &http::response::Parts, method: Method) -> bool {
     // A call's status comes in its trailers, for which a body of known length has no room.
     let is_grpc = || {
         let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+        kind.is_some_and(|kind| kind.starts_with(grpc::CONTENT_TYPE.as_bytes()))
     };
     !is_bodiless && (!parts.headers.contains_key(CONTENT_LENGTH) || is_grpc())
 }
