@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,23 +73,25 @@ fn request(number: usize, key: &str) -> Request {
     .key(key)
 }
 
-#[test]
-fn a_connection_closed_between_requests_costs_no_request() {
-    const ROUNDS: usize = 400;
+/// An upstream that ends each connection after one request, in its way.
+fn costs_no_request(
+    rounds: usize,
+    end: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) {
     let executed = Executed::default();
-    let closed = Arc::new(AtomicUsize::new(0));
+    let ended = Arc::new(AtomicUsize::new(0));
     let server = Server::start({
-        let (executed, closed) = (executed.clone(), Arc::clone(&closed));
+        let (executed, ended) = (executed.clone(), Arc::clone(&ended));
         move |mut stream, _| {
             execute(&mut stream, &executed)?;
-            drop(stream);
-            closed.fetch_add(1, Ordering::SeqCst);
+            end(stream)?;
+            ended.fetch_add(1, Ordering::SeqCst);
             Ok(())
         }
     });
     let (gateway, tenant) = gateway_before(one_worker(), &server.url());
     let mut client = gateway.connect();
-    for number in 0..ROUNDS {
+    for number in 0..rounds {
         let response = client.call(&request(number, &tenant.key));
         assert_eq!(
             response.status,
@@ -97,45 +99,30 @@ fn a_connection_closed_between_requests_costs_no_request() {
             "request {number}: {}",
             response.text()
         );
-        eventually("the upstream closes", || {
-            closed.load(Ordering::SeqCst) > number
+        eventually("the upstream ends it", || {
+            ended.load(Ordering::SeqCst) > number
         });
     }
-    assert_eq!(executed.assert_once(), ROUNDS);
+    assert_eq!(executed.assert_once(), rounds);
+}
+
+#[test]
+fn a_connection_closed_between_requests_costs_no_request() {
+    costs_no_request(400, |stream| {
+        drop(stream);
+        Ok(())
+    });
 }
 
 #[test]
 fn a_connection_reset_between_requests_costs_no_request() {
-    const ROUNDS: usize = 200;
-    let executed = Executed::default();
-    let closed = Arc::new(AtomicUsize::new(0));
-    let server = Server::start({
-        let (executed, closed) = (executed.clone(), Arc::clone(&closed));
-        move |mut stream, _| {
-            execute(&mut stream, &executed)?;
-            // The response must be there before the reset, which would overtake it.
-            pause(Duration::from_millis(5));
-            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
-            drop(stream);
-            closed.fetch_add(1, Ordering::SeqCst);
-            Ok(())
-        }
+    costs_no_request(200, |stream| {
+        // The response must be there before the reset, which would overtake it.
+        pause(Duration::from_millis(5));
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+        drop(stream);
+        Ok(())
     });
-    let (gateway, tenant) = gateway_before(one_worker(), &server.url());
-    let mut client = gateway.connect();
-    for number in 0..ROUNDS {
-        let response = client.call(&request(number, &tenant.key));
-        assert_eq!(
-            response.status,
-            200,
-            "request {number}: {}",
-            response.text()
-        );
-        eventually("the upstream resets", || {
-            closed.load(Ordering::SeqCst) > number
-        });
-    }
-    assert_eq!(executed.assert_once(), ROUNDS);
 }
 
 /// The race itself: the upstream closes at the very moment when the next request is written. It shuts both directions, after
