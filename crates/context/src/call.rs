@@ -1,0 +1,154 @@
+//! What is true of a call whoever makes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bastide_telemetry::ids::{IdSource, RequestId, Sampled, TraceParent};
+use tokio::time::Instant;
+
+/// One call: its id, its place in a trace, and until when its answer is wanted. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Call {
+    ids: Arc<Ids>,
+    deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Ids {
+    request: RequestId,
+    trace: TraceParent,
+}
+
+/// The answer is no longer wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the deadline of this call has passed")]
+pub struct DeadlinePassed;
+
+impl Call {
+    /// A call that came in with this id and trace, and is to be answered by this moment.
+    pub fn incoming(request: RequestId, trace: TraceParent, deadline: Instant) -> Self {
+        Self {
+            ids: Arc::new(Ids { request, trace }),
+            deadline: Some(deadline),
+        }
+    }
+
+    /// A call that begins here and has no end.
+    ///
+    /// # Panics
+    /// If the system gives no random numbers.
+    pub fn new() -> Self {
+        let mut source = IdSource::new().expect("the system gives random numbers");
+        let request = source.next_id();
+        let trace = TraceParent::start(request, &mut source, Sampled::No);
+        Self {
+            ids: Arc::new(Ids { request, trace }),
+            deadline: None,
+        }
+    }
+
+    /// A call that begins here and is to be answered within this time.
+    ///
+    /// # Panics
+    /// As [`Call::new`].
+    pub fn within(limit: Duration) -> Self {
+        Self::new().shortened(limit)
+    }
+
+    pub(crate) fn shortened(&self, limit: Duration) -> Self {
+        // So far away that it never comes: no deadline.
+        let new = Instant::now().checked_add(limit);
+        let deadline = match (self.deadline, new) {
+            (Some(old), Some(new)) => Some(old.min(new)),
+            (old, new) => old.or(new),
+        };
+        Self {
+            ids: self.ids.clone(),
+            deadline,
+        }
+    }
+
+    /// The id under which the call stands in logs and answers.
+    pub fn request_id(&self) -> RequestId {
+        self.ids.request
+    }
+
+    /// The place in the trace.
+    pub fn trace(&self) -> TraceParent {
+        self.ids.trace
+    }
+
+    /// Until when the answer is wanted. `None`: without end.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// How much time is left; `None`: without end.
+    pub fn remaining(&self) -> Result<Option<Duration>, DeadlinePassed> {
+        let Some(deadline) = self.deadline else {
+            return Ok(None);
+        };
+        match deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(DeadlinePassed),
+            left => Ok(Some(left)),
+        }
+    }
+
+    /// Waits for this, until the deadline and no longer. What is not done then is dropped, which cancels it.
+    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, DeadlinePassed> {
+        match self.deadline {
+            None => Ok(work.await),
+            Some(deadline) => tokio::time::timeout_at(deadline, work)
+                .await
+                .map_err(|_| DeadlinePassed),
+        }
+    }
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_is_shortened_and_never_extended() {
+        let call = Call::within(Duration::from_secs(10));
+        assert_eq!(
+            call.shortened(Duration::from_secs(60)).remaining(),
+            Ok(Some(Duration::from_secs(10)))
+        );
+        assert_eq!(
+            call.shortened(Duration::from_secs(3)).remaining(),
+            Ok(Some(Duration::from_secs(3)))
+        );
+        assert_eq!(call.shortened(Duration::MAX).deadline(), call.deadline());
+        assert_eq!(Call::new().remaining(), Ok(None));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(call.remaining(), Err(DeadlinePassed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_with_the_deadline() {
+        let call = Call::within(Duration::from_secs(1));
+        assert_eq!(call.run(async { 7 }).await, Ok(7));
+        assert_eq!(
+            call.run(std::future::pending::<()>()).await,
+            Err(DeadlinePassed)
+        );
+        assert_eq!(Call::new().run(async { 7 }).await, Ok(7));
+    }
+
+    #[test]
+    fn a_shortened_call_is_the_same_call() {
+        let call = Call::new();
+        let shortened = call.shortened(Duration::from_secs(1));
+        assert_eq!(call.request_id(), shortened.request_id());
+        assert_eq!(call.trace(), shortened.trace());
+        assert_ne!(Call::new().request_id(), call.request_id());
+    }
+}
