@@ -55,7 +55,8 @@ impl Call {
         Self::new().shortened(limit)
     }
 
-    pub(crate) fn shortened(&self, limit: Duration) -> Self {
+    /// The same call with another deadline; it is taken only where it is earlier.
+    pub fn shortened(&self, limit: Duration) -> Self {
         // So far away that it never comes: no deadline.
         let new = Instant::now().checked_add(limit);
         let deadline = match (self.deadline, new) {

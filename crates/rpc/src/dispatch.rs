@@ -1,0 +1,211 @@
+//! The one way of every call: from whatever brought it to the method's code and back.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bastide_auth::{AuthError, Identity, ServiceKeys, TenantId, Verifier};
+use bastide_config::Secret;
+use bastide_context::{Call, DeadlinePassed};
+use bastide_limit::{Limiter, Quota};
+use bastide_telemetry::metrics::Registry as MetricsRegistry;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::limit::Limits;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::service::{Entry, Registry};
+
+/// One call, whichever way it came in: a request, an item of a batch, a frame of a socket.
+#[derive(Debug)]
+pub struct Invocation<'a> {
+    /// Which method.
+    pub entry: &'a Entry,
+    /// Its input as JSON; empty for none.
+    pub input: &'a [u8],
+    /// What the caller shows.
+    pub credentials: &'a Credentials,
+    /// Its id, its trace and its deadline.
+    pub call: Call,
+    /// From where it came. `None`: from this machine, over a Unix socket.
+    pub peer: Option<IpAddr>,
+}
+
+/// What a caller shows of itself.
+#[derive(Debug, Clone, Default)]
+pub enum Credentials {
+    /// Nothing.
+    #[default]
+    None,
+    /// A token.
+    Bearer(Secret),
+    /// A service key, and the tenant for which this call is.
+    Service {
+        /// The key.
+        key: Secret,
+        /// The tenant that the call names, if it names one.
+        tenant: Option<TenantId>,
+    },
+    /// Something that cannot be read as either.
+    Unreadable,
+}
+
+/// What became of a call.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The output as JSON, or what went wrong.
+    pub result: Result<Bytes, Problem>,
+    /// The caller's limit after this call, where the method has one.
+    pub quota: Option<Quota>,
+}
+
+/// Takes calls to their methods. Share it by `Arc`.
+#[derive(Debug)]
+pub struct Dispatcher {
+    registry: Registry,
+    verifier: Option<Verifier>,
+    service_keys: ServiceKeys,
+    limits: Limits,
+    metrics: Metrics,
+    timeout: Duration,
+}
+
+impl Dispatcher {
+    /// How long a call may take unless said otherwise.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// For these methods. Without a verifier only what is public can be called, and by service keys.
+    /// They are counted and timed in this registry of metrics.
+    pub fn new(registry: Registry, metrics: &MetricsRegistry) -> Self {
+        Self {
+            metrics: Metrics::new(registry.entries(), metrics),
+            registry,
+            verifier: None,
+            service_keys: ServiceKeys::default(),
+            limits: Limits::new(Limiter::local()),
+            timeout: Self::TIMEOUT,
+        }
+    }
+
+    /// Who tells tokens from forgeries.
+    pub fn verifier(mut self, verifier: Verifier) -> Self {
+        self.verifier = Some(verifier);
+        self
+    }
+
+    /// Which service keys are known.
+    pub fn service_keys(mut self, keys: ServiceKeys) -> Self {
+        self.service_keys = keys;
+        self
+    }
+
+    /// Where limits are counted; in this process alone unless said otherwise.
+    pub fn limiter(mut self, limiter: Limiter) -> Self {
+        self.limits = Limits::new(limiter);
+        self
+    }
+
+    /// How long a call may take at most, whatever its caller asks for.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The methods.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// When a call that comes in now must be answered: what the caller grants, if that is less than the server does.
+    pub fn deadline(&self, granted: Option<Duration>) -> Instant {
+        Instant::now() + granted.map_or(self.timeout, |granted| granted.min(self.timeout))
+    }
+
+    /// Carries a call out.
+    pub async fn dispatch(&self, invocation: Invocation<'_>) -> Outcome {
+        let started = Instant::now();
+        let number = invocation.entry.number();
+        let mut quota = None;
+        let result = self.line(invocation, &mut quota).await;
+        let problem = result.as_ref().err();
+        self.metrics.count(number, started.elapsed(), problem);
+        Outcome { result, quota }
+    }
+
+    /// Every station in order. What a station refuses, the ones behind it never see.
+    async fn line(
+        &self,
+        invocation: Invocation<'_>,
+        quota: &mut Option<Quota>,
+    ) -> Result<Bytes, Problem> {
+        let Invocation {
+            entry,
+            input,
+            credentials,
+            call,
+            peer,
+        } = invocation;
+        let method = entry.method();
+        let call = match method.timeout() {
+            Some(timeout) => call.shortened(timeout),
+            None => call,
+        };
+        call.remaining()?;
+        let deadline = call.clone();
+        let line = async {
+            let identity = self
+                .identify(credentials, method.access().is_public())
+                .await?;
+            method.access().admit(identity.as_ref())?;
+            if let Some(rule) = method.limit() {
+                let name = (entry.number(), entry.full_name());
+                let counted = self.limits.count(name, rule, identity.as_ref(), peer).await;
+                *quota = Some(counted.unwrap_or_else(|quota| quota));
+                if let Err(over) = counted {
+                    return Err(over_limit(&over));
+                }
+            }
+            method.prepare(call, identity, input)?.await
+        };
+        deadline
+            .run(line)
+            .await
+            .map_err(|DeadlinePassed| DeadlinePassed)?
+    }
+
+    /// Who the caller is. At a public entry bad credentials are no credentials: who signs in again still has the old ones.
+    async fn identify(
+        &self,
+        credentials: &Credentials,
+        is_public: bool,
+    ) -> Result<Option<Identity>, Problem> {
+        let found = match (credentials, &self.verifier) {
+            (Credentials::None, _) => return Ok(None),
+            (Credentials::Bearer(token), Some(verifier)) => verifier.verify(token.expose()).await,
+            (Credentials::Bearer(_), None) => Err(AuthError::Invalid("no verifier is configured")),
+            (Credentials::Service { key, tenant }, _) => {
+                self.service_keys.verify(key.expose(), tenant.as_ref())
+            }
+            (Credentials::Unreadable, _) => {
+                Err(AuthError::Invalid("the credentials are malformed"))
+            }
+        };
+        match found {
+            Ok(identity) => Ok(Some(identity)),
+            Err(_) if is_public => Ok(None),
+            Err(error) => {
+                tracing::debug!(
+                    reason = error.reason(),
+                    code = error.code(),
+                    "credentials were refused"
+                );
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn over_limit(quota: &Quota) -> Problem {
+    let wait = Duration::from_micros(quota.retry_after);
+    Problem::new(429, "rate_limited", "too many calls; try again later").retry_after(wait)
+}

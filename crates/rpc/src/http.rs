@@ -1,0 +1,226 @@
+//! Calls over HTTP: `POST /rpc/{service}@{version}/{method}`, batches at `POST /rpc`, and the paths that methods have of
+//! their own.
+
+mod answer;
+mod batch;
+mod head;
+mod serve;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bastide_context::Call;
+use bytes::Bytes;
+use http::{Method as Verb, Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
+use serde_json::{Map, Value};
+
+use crate::dispatch::{Dispatcher, Invocation, Outcome};
+use crate::problem::Problem;
+use crate::service::Entry;
+use answer::Answer;
+use head::Head;
+
+pub use serve::{Drain, ServeError, Server};
+
+/// What one HTTP request may cost. An accepted option always has an effect.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Longest body in bytes; 10 MiB.
+    pub max_body: usize,
+    /// How long the head of a request may take to arrive; 60 s.
+    pub header_timeout: Duration,
+    /// How long a connection may stand idle between requests; 65 s, longer than the load balancers in front have.
+    pub keep_alive_timeout: Duration,
+    /// How many calls a batch may have; 50.
+    pub max_batch: usize,
+    /// How many calls of a batch are under way at once; 8.
+    pub batch_concurrency: usize,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            max_body: 10 << 20,
+            header_timeout: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(65),
+            max_batch: 50,
+            batch_concurrency: 8,
+        }
+    }
+}
+
+/// Answers requests. It knows no sockets.
+#[derive(Debug)]
+pub struct HttpEntry {
+    dispatcher: Arc<Dispatcher>,
+    options: HttpOptions,
+}
+
+impl HttpEntry {
+    /// Answers with these methods.
+    pub fn new(dispatcher: Arc<Dispatcher>, options: HttpOptions) -> Self {
+        Self {
+            dispatcher,
+            options,
+        }
+    }
+
+    /// The answer to one request.
+    pub async fn answer<B>(
+        &self,
+        request: Request<B>,
+        peer: Option<IpAddr>,
+    ) -> Response<Full<Bytes>>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let (parts, body) = request.into_parts();
+        let head = Head::read(&parts, peer);
+        let call = Call::incoming(
+            head.request_id,
+            head.trace,
+            self.dispatcher.deadline(head.granted),
+        );
+        let id = call.request_id();
+        let answer = self.route(&parts, &head, call, body).await;
+        let is_head = parts.method == Verb::HEAD;
+        answer
+            .unwrap_or_else(Answer::Problem)
+            .into_response(id, is_head)
+    }
+
+    async fn route<B>(
+        &self,
+        parts: &http::request::Parts,
+        head: &Head,
+        call: Call,
+        body: B,
+    ) -> Result<Answer, Problem>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let path = parts.uri.path();
+        let registry = self.dispatcher.registry();
+        if let Some(name) = path.strip_prefix("/rpc/") {
+            if parts.method != Verb::POST {
+                return Ok(Answer::not_allowed("POST"));
+            }
+            let Some(entry) = registry.find(name) else {
+                return Err(Problem::new(
+                    404,
+                    "method_not_found",
+                    "no method of this name; see `/openapi.json`",
+                ));
+            };
+            let input = self.body(&call, body).await?;
+            head.expect_json(&input)?;
+            return Ok(self.call(entry, &input, head, call).await);
+        }
+        if path == "/rpc" {
+            if parts.method != Verb::POST {
+                return Ok(Answer::not_allowed("POST"));
+            }
+            let input = self.body(&call, body).await?;
+            head.expect_json(&input)?;
+            return batch::answer(self, &input, head, &call).await;
+        }
+        match registry.find_path(&parts.method, path) {
+            Ok((entry, params)) => {
+                let params = params.iter().map(|(name, text)| (name, text.to_owned()));
+                let params: Vec<_> = params.collect();
+                let has_body = entry
+                    .method()
+                    .rest()
+                    .is_some_and(crate::rest::Rest::has_body);
+                let body = if has_body {
+                    self.body(&call, body).await?
+                } else {
+                    Bytes::new()
+                };
+                head.expect_json(&body)?;
+                let input = rest_input(entry, &params, parts.uri.query(), &body)?;
+                Ok(self.call(entry, &input, head, call).await)
+            }
+            Err(others) if others.is_empty() => {
+                Err(Problem::new(404, "not_found", "nothing is at this path"))
+            }
+            Err(others) => {
+                let allowed: Vec<_> = others.iter().map(|verb| verb.as_str()).collect();
+                Ok(Answer::not_allowed(allowed.join(", ")))
+            }
+        }
+    }
+
+    async fn call(&self, entry: &Entry, input: &[u8], head: &Head, call: Call) -> Answer {
+        let invocation = Invocation {
+            entry,
+            input,
+            credentials: &head.credentials,
+            call,
+            peer: head.peer,
+        };
+        let Outcome { result, quota } = self.dispatcher.dispatch(invocation).await;
+        Answer::Outcome { result, quota }
+    }
+
+    /// The body whole, within its limit and the call's deadline.
+    async fn body<B>(&self, call: &Call, body: B) -> Result<Bytes, Problem>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let limit = self.options.max_body;
+        let collected = call.run(Limited::new(body, limit).collect()).await;
+        match collected {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let detail = format!("the body has more than {limit} bytes");
+                Err(Problem::new(413, "body_too_large", detail))
+            }
+            Ok(Err(_)) => Err(Problem::new(400, "malformed_body", "the body broke off")),
+            Err(_) => Err(Problem::new(
+                408,
+                "body_timeout",
+                "the body did not arrive in time",
+            )),
+        }
+    }
+}
+
+/// The input of a method called by its own path.
+fn rest_input(
+    entry: &Entry,
+    params: &[(&str, String)],
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<Vec<u8>, Problem> {
+    let body = if body.is_empty() {
+        Map::new()
+    } else {
+        match crate::input::read(body)? {
+            Value::Object(members) => members,
+            _ => {
+                return Err(Problem::new(
+                    400,
+                    "malformed_body",
+                    "the body is not a JSON object",
+                ));
+            }
+        }
+    };
+    let undecodable = || {
+        Problem::new(
+            400,
+            "malformed_path",
+            "the path is not UTF-8 once its escapes are decoded",
+        )
+    };
+    let mut decoded = Vec::with_capacity(params.len());
+    for (name, text) in params {
+        decoded.push((*name, head::percent_decoded(text).ok_or_else(undecodable)?));
+    }
+    let query = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
+    entry.members().input(body, query, decoded.into_iter())
+}

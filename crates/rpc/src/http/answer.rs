@@ -1,0 +1,118 @@
+//! From a call's outcome to an HTTP response.
+
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bastide_limit::Quota;
+use bastide_telemetry::ids::RequestId;
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::problem::Problem;
+
+pub(super) enum Answer {
+    Outcome {
+        result: Result<Bytes, Problem>,
+        quota: Option<Quota>,
+    },
+    Problem(Problem),
+    NotAllowed(Cow<'static, str>),
+}
+
+impl Answer {
+    pub(super) fn not_allowed(allowed: impl Into<Cow<'static, str>>) -> Self {
+        Self::NotAllowed(allowed.into())
+    }
+
+    pub(super) fn into_response(self, id: RequestId, is_head: bool) -> Response<Full<Bytes>> {
+        let mut fields = HeaderMap::with_capacity(8);
+        let id = id.to_text();
+        fields.insert(
+            "x-request-id",
+            HeaderValue::from_str(id.as_str()).expect("digits"),
+        );
+        // What is for one caller is not for a cache between.
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let result = match self {
+            Self::Outcome { result, quota } => {
+                if let Some(quota) = quota {
+                    put_quota(&mut fields, &quota);
+                }
+                result
+            }
+            Self::Problem(problem) => Err(problem),
+            Self::NotAllowed(allowed) => {
+                if let Ok(value) = HeaderValue::from_str(&allowed) {
+                    fields.insert(header::ALLOW, value);
+                }
+                Err(Problem::new(
+                    405,
+                    "method_not_allowed",
+                    "the path takes another HTTP method; see `Allow`",
+                ))
+            }
+        };
+        let (status, kind, body) = match result {
+            Ok(json) => (200, "application/json", json),
+            Err(problem) => {
+                put_problem(&mut fields, &problem);
+                (
+                    problem.status(),
+                    "application/problem+json",
+                    problem.to_json(id.as_str()).into(),
+                )
+            }
+        };
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if is_head {
+            fields.insert(header::CONTENT_LENGTH, body.len().into());
+        }
+        let body = if is_head { Bytes::new() } else { body };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.headers_mut() = fields;
+        response
+    }
+}
+
+fn put_problem(fields: &mut HeaderMap, problem: &Problem) {
+    if let Some(wait) = problem.wait() {
+        // Rounded up: who comes back when told is let in.
+        let seconds = wait.as_millis().div_ceil(1_000).max(1);
+        fields.insert(header::RETRY_AFTER, (seconds as u64).into());
+    }
+    if let Some(challenge) = problem.challenge() {
+        fields.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge),
+        );
+    }
+}
+
+/// `X-RateLimit-*`, with the reset in Unix seconds, and the IETF's `RateLimit` and `RateLimit-Policy`.
+fn put_quota(fields: &mut HeaderMap, quota: &Quota) {
+    const SECOND: u64 = 1_000_000;
+    let reset = quota.reset_after.div_ceil(SECOND);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let mut put = |name: &'static str, text: String| {
+        let value = HeaderValue::from_str(&text).expect("digits and letters");
+        fields.insert(HeaderName::from_static(name), value);
+    };
+    put("x-ratelimit-limit", quota.limit.to_string());
+    put("x-ratelimit-remaining", quota.remaining.to_string());
+    put("x-ratelimit-reset", (now + reset).to_string());
+    put(
+        "ratelimit",
+        format!("\"default\";r={};t={reset}", quota.remaining),
+    );
+    let window = quota.window.div_ceil(SECOND);
+    put(
+        "ratelimit-policy",
+        format!("\"default\";q={};w={window}", quota.limit),
+    );
+}

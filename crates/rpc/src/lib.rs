@@ -1,0 +1,65 @@
+//! Services and their methods, called over HTTP, and one way for every call.
+//!
+//! A [`Method`] is a name, a stated policy and the code behind it; a [`Service`] is methods under a version; the
+//! [`Dispatcher`] takes an [`Invocation`] to its method. [`Server`] brings calls from sockets.
+//!
+//! # Invariants
+//! - **One dispatch path.** A request, an item of a batch, a path of a method's own: each becomes an [`Invocation`], and the
+//!   stations in `dispatch.rs` are the only ones that decide about it.
+//! - **No entry without policy.** A method has no handler before its policy is stated, and the policy decides what the handler
+//!   may know of its caller: who lets strangers in cannot ask for a tenant.
+//! - **Nothing of the request is identity.** Credentials are handed to the verifier; no member of an input and no field but
+//!   those of credentials is looked at.
+//! - **A deadline cancels.** When it passes, the handler's future is dropped; a caller may ask for less time and never gets
+//!   more.
+//! - **Wrong input is named**, member by member, and nothing inside is told to anybody.
+//!
+//! # What it deliberately does not do
+//! No middleware: what has to happen to every call is a station, what one method needs is in its code. No extraction by
+//! type: a method's input is one value with a schema.
+//!
+//! # Example
+//! ```
+//! use std::sync::Arc;
+//! use bastide_rpc::{Dispatcher, HttpEntry, HttpOptions, Method, Problem, Registry, Server, Service};
+//! use bastide_telemetry::metrics;
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Greet { name: String }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let greeter = Service::new("greeter", "1.0.0")?.method(
+//!     Method::named("greet")
+//!         .public("anybody may be greeted")
+//!         .handler(|_, input: Greet| async move { Ok::<_, Problem>(format!("hello {}", input.name)) }),
+//! );
+//! let dispatcher = Dispatcher::new(Registry::new([greeter])?, &metrics::Registry::new());
+//! let mut server = Server::new(HttpEntry::new(Arc::new(dispatcher), HttpOptions::default()));
+//! let address = server.listen(([127, 0, 0, 1], 0).into()).await?;
+//! println!("curl http://{address}/rpc/greeter@1.0.0/greet -d '{{\"name\":\"Ada\"}}' -H 'content-type: application/json'");
+//! # server.drain(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod access;
+mod dispatch;
+mod http;
+mod input;
+mod limit;
+mod method;
+mod metrics;
+mod problem;
+mod rest;
+mod service;
+
+pub use access::Access;
+pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
+pub use http::{Drain, HttpEntry, HttpOptions, ServeError, Server};
+pub use limit::{LimitRule, LimitTextError};
+pub use method::{Guarded, Method, Outline};
+pub use problem::{ApiError, Declared, FieldError, Problem};
+pub use rest::Rest;
+pub use service::{Entry, Registry, RegistryError, Service};

@@ -1,0 +1,207 @@
+//! How often one caller may call a method.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bastide_auth::Identity;
+use bastide_limit::{Limit, LimitKey, Limiter, Outcome, Policy, PolicyError, Quota, Rate, clock};
+use quick_cache::sync::Cache;
+
+/// A limit for each caller of a method, wider for some tiers.
+///
+/// ```
+/// use bastide_rpc::LimitRule;
+/// let rule = LimitRule::parse("100/min").unwrap().tier("pro", "1000/min").unwrap();
+/// # let _ = rule;
+/// assert!(LimitRule::parse("100 per minute").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitRule {
+    otherwise: Policy,
+    tiers: Vec<(String, Policy)>,
+}
+
+/// The text is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitTextError {
+    /// Not a number, a slash and a unit.
+    #[error("expected a limit as `100/s`, `100/min`, `100/h` or `100/day`; found {0:?}")]
+    Form(String),
+    /// A number that no limit may have.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+impl LimitRule {
+    /// This policy for every caller.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            otherwise: policy,
+            tiers: Vec::new(),
+        }
+    }
+
+    /// Reads `100/s`, `100/min`, `100/h` or `100/day`: so many in any interval of that length.
+    pub fn parse(text: &str) -> Result<Self, LimitTextError> {
+        Ok(Self::new(policy(text)?))
+    }
+
+    /// This limit for callers of a tier.
+    pub fn tier(mut self, tier: impl Into<String>, text: &str) -> Result<Self, LimitTextError> {
+        self.tiers.push((tier.into(), policy(text)?));
+        Ok(self)
+    }
+
+    fn policy(&self, tier: Option<&str>) -> &Policy {
+        let of_tier = self
+            .tiers
+            .iter()
+            .find(|(name, _)| Some(name.as_str()) == tier);
+        of_tier.map_or(&self.otherwise, |(_, policy)| policy)
+    }
+}
+
+fn policy(text: &str) -> Result<Policy, LimitTextError> {
+    let form = || LimitTextError::Form(text.to_owned());
+    let (count, unit) = text.split_once('/').ok_or_else(form)?;
+    let window_ms = match unit.trim() {
+        "s" | "sec" | "second" => 1_000,
+        "min" | "minute" => 60_000,
+        "h" | "hour" => 3_600_000,
+        "d" | "day" => 86_400_000,
+        _ => return Err(form()),
+    };
+    let limit = count.trim().parse().map_err(|_| form())?;
+    Ok(Policy::new(Rate::Window { limit, window_ms })?)
+}
+
+/// Who is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Who {
+    /// A user of a tenant. Two tenants' users of one name are two.
+    Subject(Option<String>, String),
+    /// Nobody is known: an IPv4 address, or the /64 of an IPv6 one, which is what one host may choose from.
+    Address(IpAddr),
+    /// Neither: siblings on a Unix socket.
+    Local,
+}
+
+/// The counts of callers. Those of the latest hundred thousand are kept.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    limiter: Limiter,
+    counts: Cache<(usize, Who), Arc<Limit>>,
+}
+
+const CALLERS: usize = 100_000;
+
+impl Limits {
+    pub(crate) fn new(limiter: Limiter) -> Self {
+        Self {
+            limiter,
+            counts: Cache::new(CALLERS),
+        }
+    }
+
+    /// Counts one call of the method with this number. `Err`: one too many.
+    pub(crate) async fn count(
+        &self,
+        (number, name): (usize, &str),
+        rule: &LimitRule,
+        identity: Option<&Identity>,
+        peer: Option<IpAddr>,
+    ) -> Result<Quota, Quota> {
+        let policy = rule.policy(identity.and_then(Identity::tier));
+        let who = Who::of(identity, peer);
+        let key = (number, who);
+        let limit = match self.counts.get(&key) {
+            // A tier that changed is a new policy.
+            Some(limit) if limit.policy() == policy => limit,
+            _ => {
+                let limit = self
+                    .limiter
+                    .handle(LimitKey::new(name, &key.1.text()), policy);
+                self.counts.insert(key, limit.clone());
+                limit
+            }
+        };
+        let now = clock::now();
+        let outcome = match limit.try_acquire(now) {
+            Outcome::Pending => limit.acquire(now).await,
+            outcome => outcome,
+        };
+        match outcome {
+            Outcome::Admitted(quota) => Ok(quota),
+            Outcome::Refused(quota) => Err(quota),
+            Outcome::Pending => unreachable!("`acquire` decides"),
+        }
+    }
+}
+
+impl Who {
+    fn of(identity: Option<&Identity>, peer: Option<IpAddr>) -> Self {
+        match (identity, peer) {
+            (Some(identity), _) => {
+                let tenant = identity.tenant().map(|tenant| tenant.as_str().to_owned());
+                Self::Subject(tenant, identity.subject().to_owned())
+            }
+            (None, Some(IpAddr::V6(address))) => {
+                let network = u128::from(address) & (u128::MAX << 64);
+                Self::Address(IpAddr::V6(network.into()))
+            }
+            (None, Some(address)) => Self::Address(address),
+            (None, None) => Self::Local,
+        }
+    }
+
+    /// Lengths before the parts, so that no two callers have one text.
+    fn text(&self) -> String {
+        match self {
+            Self::Subject(None, subject) => format!("u:{subject}"),
+            Self::Subject(Some(tenant), subject) => format!("t{}:{tenant}:{subject}", tenant.len()),
+            Self::Address(address) => format!("a:{address}"),
+            Self::Local => "l".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_and_refused() {
+        for (text, limit, window_ms) in [
+            ("100/s", 100, 1_000),
+            ("5/min", 5, 60_000),
+            ("5 / hour", 5, 3_600_000),
+            ("1/day", 1, 86_400_000),
+        ] {
+            let rule = LimitRule::parse(text).unwrap();
+            assert_eq!(
+                rule,
+                LimitRule::new(Policy::new(Rate::Window { limit, window_ms }).unwrap())
+            );
+        }
+        for bad in [
+            "",
+            "100",
+            "/min",
+            "x/min",
+            "-1/min",
+            "1.5/min",
+            "100/fortnight",
+            "0/min",
+        ] {
+            assert!(LimitRule::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_one_ipv6_network_are_one_caller() {
+        let of = |text: &str| Who::of(None, Some(text.parse().unwrap()));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+}

@@ -1,0 +1,277 @@
+//! A method of a service: its name, its policy, what it takes and gives, and the code behind it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bastide_auth::{Identity, Policy};
+use bastide_context::{Call, Cx, Known, Public, Scope, Tenant};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::access::Access;
+use crate::input;
+use crate::limit::LimitRule;
+use crate::problem::{ApiError, Declared, Problem};
+use crate::rest::Rest;
+
+/// A method that is complete. It is made in this order, and in no other:
+///
+/// ```
+/// use bastide_auth::Policy;
+/// use bastide_context::Cx;
+/// use bastide_rpc::{Method, Problem};
+///
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// struct Greet { name: String }
+///
+/// let method = Method::named("greet")
+///     .describe("Says hello.")
+///     .get("/greetings/{name}")
+///     .policy(Policy::identified())
+///     .handler(|cx: Cx, input: Greet| async move {
+///         Ok::<_, Problem>(format!("hello {} of {}", input.name, cx.tenant()))
+///     });
+/// assert_eq!(method.access().to_string(), "any identity; for a tenant");
+/// ```
+///
+/// Without a policy there is no handler:
+/// ```compile_fail
+/// use bastide_context::Cx;
+/// use bastide_rpc::{Method, Problem};
+/// let method = Method::named("greet").handler(|_: Cx, _: ()| async { Ok::<_, Problem>(()) });
+/// ```
+///
+/// And who lets everybody in cannot ask for a tenant:
+/// ```compile_fail
+/// use bastide_context::Cx;
+/// use bastide_rpc::{Method, Problem};
+/// let method = Method::named("greet")
+///     .public("anybody may be greeted")
+///     .handler(|_: Cx, _: ()| async { Ok::<_, Problem>(()) });
+/// ```
+pub struct Method {
+    outline: Outline,
+    access: Access,
+    limit: Option<LimitRule>,
+    input: Described,
+    output: Described,
+    problems: &'static [Declared],
+    prepare: Box<Prepare>,
+}
+
+/// Reads the input and gives the work, which has not begun.
+type Prepare = dyn Fn(Call, Option<Identity>, &[u8]) -> Result<Work, Problem> + Send + Sync;
+
+/// A call that was admitted and understood; nothing happens before it is polled.
+pub(crate) type Work = BoxFuture<'static, Result<Bytes, Problem>>;
+
+/// Makes the JSON Schema of a type.
+pub(crate) type Described = fn(&mut SchemaGenerator) -> Schema;
+
+/// A method of which nobody has said yet who may call it.
+pub struct Outline {
+    name: &'static str,
+    description: &'static str,
+    rest: Option<Rest>,
+    timeout: Option<Duration>,
+}
+
+/// A method whose policy is stated; `S` is what its handler may know of the caller.
+pub struct Guarded<S> {
+    outline: Outline,
+    access: Access,
+    limit: Option<LimitRule>,
+    scope: PhantomData<S>,
+}
+
+impl Method {
+    /// Begins a method. Names are of `a-z 0-9 _`, as in Rust.
+    pub fn named(name: &'static str) -> Outline {
+        Outline {
+            name,
+            description: "",
+            rest: None,
+            timeout: None,
+        }
+    }
+
+    /// Its name within the service.
+    pub fn name(&self) -> &'static str {
+        self.outline.name
+    }
+
+    /// What it does, for people.
+    pub fn description(&self) -> &'static str {
+        self.outline.description
+    }
+
+    /// Who may call it.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Its path and method beside RPC, if it has one.
+    pub fn rest(&self) -> Option<&Rest> {
+        self.outline.rest.as_ref()
+    }
+
+    /// How often one caller may call it.
+    pub fn limit(&self) -> Option<&LimitRule> {
+        self.limit.as_ref()
+    }
+
+    /// How long it may take at most, if it says so itself.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.outline.timeout
+    }
+
+    /// The problems of its own; the pipeline's come on top.
+    pub fn problems(&self) -> &'static [Declared] {
+        self.problems
+    }
+
+    pub(crate) fn input_schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.input)(generator)
+    }
+
+    /// The JSON Schemas of input and output, with their definitions in the generator.
+    pub fn schemas(&self, generator: &mut SchemaGenerator) -> (Schema, Schema) {
+        ((self.input)(generator), (self.output)(generator))
+    }
+
+    pub(crate) fn prepare(
+        &self,
+        call: Call,
+        identity: Option<Identity>,
+        input: &[u8],
+    ) -> Result<Work, Problem> {
+        (self.prepare)(call, identity, input)
+    }
+}
+
+impl Outline {
+    /// What it does, for people.
+    pub fn describe(mut self, description: &'static str) -> Self {
+        self.description = description;
+        self
+    }
+
+    /// How long it may take; the server's limit holds too.
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Also at `GET` of this path; `{name}` is the input's member of that name, the query has the others.
+    pub fn get(self, path: &'static str) -> Self {
+        self.at(http::Method::GET, path)
+    }
+
+    /// Also at `POST` of this path; the body is the input, but for members in the path.
+    pub fn post(self, path: &'static str) -> Self {
+        self.at(http::Method::POST, path)
+    }
+
+    /// Also at `PUT` of this path; the body is the input, but for members in the path.
+    pub fn put(self, path: &'static str) -> Self {
+        self.at(http::Method::PUT, path)
+    }
+
+    /// Also at `PATCH` of this path; the body is the input, but for members in the path.
+    pub fn patch(self, path: &'static str) -> Self {
+        self.at(http::Method::PATCH, path)
+    }
+
+    /// Also at `DELETE` of this path; the query has the members that are not in the path.
+    pub fn delete(self, path: &'static str) -> Self {
+        self.at(http::Method::DELETE, path)
+    }
+
+    fn at(mut self, method: http::Method, path: &'static str) -> Self {
+        self.rest = Some(Rest::new(method, path));
+        self
+    }
+
+    /// For those whom the policy admits and who act for a tenant.
+    pub fn policy(self, policy: Policy) -> Guarded<Tenant> {
+        self.guarded(Access::Tenant(policy))
+    }
+
+    /// For those whom the policy admits, whether they act for a tenant or not. No tenant's data can be reached from it.
+    pub fn policy_without_tenant(self, policy: Policy) -> Guarded<Known> {
+        self.guarded(Access::Known(policy))
+    }
+
+    /// For everybody. The reason stands in the list of entries.
+    pub fn public(self, reason: &'static str) -> Guarded<Public> {
+        self.guarded(Access::Public(reason))
+    }
+
+    fn guarded<S>(self, access: Access) -> Guarded<S> {
+        Guarded {
+            outline: self,
+            access,
+            limit: None,
+            scope: PhantomData,
+        }
+    }
+}
+
+impl<S: Scope> Guarded<S> {
+    /// How often one caller may call it: a user of a tenant, or an address where nobody is known.
+    pub fn limit(mut self, rule: LimitRule) -> Self {
+        self.limit = Some(rule);
+        self
+    }
+
+    /// The code behind it.
+    pub fn handler<I, O, E, F, Fut>(self, handler: F) -> Method
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema,
+        E: ApiError,
+        F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, E>> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        let prepare =
+            move |call: Call, identity: Option<Identity>, bytes: &[u8]| -> Result<Work, Problem> {
+                let cx = Cx::<S>::enter(call, identity)?;
+                let input: I = input::read(bytes)?;
+                let handler = handler.clone();
+                Ok(Box::pin(async move {
+                    let output = handler(cx, input).await.map_err(ApiError::into_problem)?;
+                    match serde_json::to_vec(&output) {
+                        Ok(json) => Ok(json.into()),
+                        Err(error) => {
+                            tracing::error!(%error, "an answer has no JSON form");
+                            Err(Problem::internal())
+                        }
+                    }
+                }))
+            };
+        Method {
+            outline: self.outline,
+            access: self.access,
+            limit: self.limit,
+            input: |generator| generator.subschema_for::<I>(),
+            output: |generator| generator.subschema_for::<O>(),
+            problems: E::DECLARED,
+            prepare: Box::new(prepare),
+        }
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Method")
+            .field("name", &self.outline.name)
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}

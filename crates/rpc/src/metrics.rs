@@ -1,0 +1,79 @@
+//! Every method is counted and timed without being asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bastide_telemetry::metrics::{Counter, Family, Histogram, Registry};
+
+use crate::problem::Problem;
+use crate::service::Entry;
+
+/// What `rpc_requests_total{service,version,method,status}` and `rpc_request_duration_seconds{service,version,method}` are
+/// made of. `status` is that of HTTP, whichever way the call came.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    requests: Family<Counter>,
+    methods: Vec<OfMethod>,
+}
+
+#[derive(Debug)]
+struct OfMethod {
+    labels: [Box<str>; 3],
+    time: Arc<Histogram>,
+    /// Found once: what most calls end with.
+    succeeded: Arc<Counter>,
+}
+
+/// As many as HTTP has in use.
+const STATUSES: usize = 24;
+
+impl Metrics {
+    pub(crate) fn new(entries: &[Entry], registry: &Registry) -> Self {
+        let requests = registry.family::<Counter>(
+            "rpc_requests",
+            "Calls of methods, by the HTTP status of their outcome",
+            &["service", "version", "method", "status"],
+            entries.len() * STATUSES,
+        );
+        let times = registry.family::<Histogram>(
+            "rpc_request_duration_seconds",
+            "Time from a call's arrival at its method's pipeline to its outcome",
+            &["service", "version", "method"],
+            entries.len(),
+        );
+        let methods = entries.iter().map(|entry| {
+            let labels = [
+                entry.service(),
+                &entry.version().to_string(),
+                entry.method().name(),
+            ]
+            .map(Box::from);
+            let [service, version, method]: &[Box<str>; 3] = &labels;
+            OfMethod {
+                time: times.shard().series(&[service, version, method]),
+                succeeded: requests.shard().series(&[service, version, method, "200"]),
+                labels,
+            }
+        });
+        Self {
+            methods: methods.collect(),
+            requests,
+        }
+    }
+
+    pub(crate) fn count(&self, number: usize, time: Duration, problem: Option<&Problem>) {
+        let method = &self.methods[number];
+        method.time.observe_time(time);
+        match problem {
+            None => method.succeeded.add(1),
+            Some(problem) => {
+                let [service, version, name] = &method.labels;
+                let status = problem.status().to_string();
+                self.requests
+                    .shard()
+                    .series(&[service, version, name, &status])
+                    .add(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What a caller is told when something did not happen: problem details (RFC 9457).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bastide_auth::{AuthError, Denied};
+use bastide_context::{DeadlinePassed, Refused};
+use serde::Serialize;
+
+/// One answer that is not the one which was asked for. It says nothing about the inside of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: u16,
+    code: &'static str,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
+    challenge: Option<&'static str>,
+}
+
+/// One wrong member of an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where: `address.lines[2]`; empty for the whole.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A problem that an entry may answer with, for its description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Declared {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code.
+    pub code: &'static str,
+}
+
+/// The errors of a method: each has a status and a code that stay as they are.
+///
+/// ```
+/// use bastide_rpc::{ApiError, Declared, Problem};
+///
+/// enum UserError { NotFound, EmailTaken }
+///
+/// impl ApiError for UserError {
+///     const DECLARED: &'static [Declared] = &[
+///         Declared { status: 404, code: "user_not_found" },
+///         Declared { status: 409, code: "email_taken" },
+///     ];
+///
+///     fn into_problem(self) -> Problem {
+///         match self {
+///             Self::NotFound => Problem::new(404, "user_not_found", "there is no such user"),
+///             Self::EmailTaken => Problem::new(409, "email_taken", "another user has this address"),
+///         }
+///     }
+/// }
+/// ```
+pub trait ApiError: Send + 'static {
+    /// All that [`ApiError::into_problem`] can give.
+    const DECLARED: &'static [Declared];
+
+    /// What the caller is told.
+    fn into_problem(self) -> Problem;
+}
+
+impl Problem {
+    /// A problem of this HTTP status (400 to 599) and stable code; `detail` is for people and says what to do.
+    pub fn new(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status: if (400..600).contains(&status) {
+                status
+            } else {
+                500
+            },
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            challenge: None,
+        }
+    }
+
+    /// Something failed that the caller can do nothing about. What it was stands in the log under the request's id.
+    pub fn internal() -> Self {
+        Self::new(
+            500,
+            "internal",
+            "something failed inside; its request id leads to the reason",
+        )
+    }
+
+    /// The input is not what the method takes.
+    pub fn invalid_input(errors: Vec<FieldError>) -> Self {
+        let mut problem = Self::new(
+            400,
+            "validation_failed",
+            "the input is not valid; `errors` says where",
+        );
+        problem.errors = errors;
+        problem
+    }
+
+    /// When it is worth trying again.
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What is wrong with the input, member by member.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    pub(crate) fn challenge(&self) -> Option<&'static str> {
+        self.challenge
+    }
+
+    /// The document, `application/problem+json`.
+    pub fn to_json(&self, request_id: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            r#type: &'static str,
+            title: &'static str,
+            status: u16,
+            code: &'a str,
+            detail: &'a str,
+            #[serde(rename = "requestId")]
+            request_id: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            errors: &'a [FieldError],
+        }
+        let status = http::StatusCode::from_u16(self.status)
+            .unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        let document = Document {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: self.status,
+            code: self.code,
+            detail: &self.detail,
+            request_id,
+            errors: &self.errors,
+        };
+        serde_json::to_vec(&document).expect("texts and numbers are JSON")
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let mut problem = Self::new(error.status(), error.code(), error.to_string());
+        problem.challenge = error.challenge();
+        if problem.status == 503 {
+            problem.retry_after = Some(Duration::from_secs(1));
+        }
+        problem
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::new(403, denied.code(), denied.to_string())
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Stranger(error) => error.into(),
+            Refused::Denied(denied) => denied.into(),
+        }
+    }
+}
+
+impl From<DeadlinePassed> for Problem {
+    fn from(_: DeadlinePassed) -> Self {
+        Self::new(
+            504,
+            "deadline_passed",
+            "the answer was not ready in time; it may have been carried out",
+        )
+    }
+}
+
+impl ApiError for Problem {
+    const DECLARED: &'static [Declared] = &[];
+
+    fn into_problem(self) -> Problem {
+        self
+    }
+}
+
+/// A method that cannot fail.
+impl ApiError for std::convert::Infallible {
+    const DECLARED: &'static [Declared] = &[];
+
+    fn into_problem(self) -> Problem {
+        match self {}
+    }
+}

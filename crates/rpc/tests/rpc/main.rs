@@ -1,0 +1,9 @@
+//! Methods called in every way there is.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod http;
+mod matrix;
+mod registry;
+mod serve;
+mod support;

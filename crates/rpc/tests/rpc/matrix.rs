@@ -1,0 +1,286 @@
+//! Every way in times every rule: the verdicts are the same, and what is refused never reaches the method's code.
+
+use std::time::Duration;
+
+use bastide_auth::SessionId;
+use serde_json::{Value, json};
+
+use crate::support::{App, Reply, app, item, post, request};
+
+/// The ways in which a method is called.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Rpc,
+    Batch,
+    Path,
+}
+
+const WAYS: [Way; 3] = [Way::Rpc, Way::Batch, Way::Path];
+
+/// A method, its input, and where it is found by a path of its own.
+struct Target {
+    method: &'static str,
+    input: Value,
+    path: (&'static str, &'static str),
+}
+
+const fn target(
+    method: &'static str,
+    input: Value,
+    verb: &'static str,
+    path: &'static str,
+) -> Target {
+    let path = (verb, path);
+    Target {
+        method,
+        input,
+        path,
+    }
+}
+
+fn find(id: &Value) -> Target {
+    target("users@1.2.0/find", json!({"id": id}), "GET", "/users/7")
+}
+
+fn remove() -> Target {
+    target("users@1.2.0/remove", json!({"id": 7}), "DELETE", "/users/7")
+}
+
+fn slow() -> Target {
+    target("users@1.2.0/slow", json!({}), "POST", "/users/slow")
+}
+
+impl Way {
+    async fn call(self, app: &App, target: &Target, token: Option<&str>) -> (u16, String) {
+        let Target {
+            method,
+            input,
+            path: (verb, path),
+        } = target;
+        match self {
+            Self::Rpc => app.rpc(method, token, input.clone()).await.verdict(),
+            Self::Batch => {
+                let batch = json!([item(method, input)]);
+                let reply = app.send(post("/rpc", token, &batch)).await;
+                assert_eq!(reply.status, 200, "{reply:?}");
+                let answer = &reply.json[0];
+                let status = answer["status"].as_u64().unwrap() as u16;
+                let code = answer["problem"]["code"].as_str().unwrap_or_default();
+                (status, code.to_owned())
+            }
+            Self::Path => app
+                .send(request(verb, path, token, bytes::Bytes::new()))
+                .await
+                .verdict(),
+        }
+    }
+}
+
+/// Every way gives this verdict, and the code behind runs as often as the verdict says.
+async fn every_way_gives(
+    scene: impl AsyncFn() -> (App, Option<String>),
+    target: Target,
+    status: u16,
+    code: &str,
+) {
+    for way in WAYS {
+        let (app, token) = scene().await;
+        let verdict = way.call(&app, &target, token.as_deref()).await;
+        assert_eq!(verdict, (status, code.to_owned()), "{way:?}");
+        assert_eq!(app.ran.get(), u32::from(status == 200), "{way:?}");
+    }
+}
+
+/// A fresh application, and a token made by it.
+async fn with(token: impl AsyncFn(&App) -> Option<String>) -> (App, Option<String>) {
+    let app = app();
+    let token = token(&app).await;
+    (app, token)
+}
+
+#[tokio::test]
+async fn s10_who_may_is_let_in() {
+    every_way_gives(
+        async || with(async |app| Some(app.ada().await)).await,
+        find(&json!(7)),
+        200,
+        "",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn s10_no_token() {
+    every_way_gives(
+        async || with(async |_| None).await,
+        find(&json!(7)),
+        401,
+        "token_missing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn s10_bad_token() {
+    let scene = async || with(async |app| Some(format!("{}x", app.ada().await))).await;
+    every_way_gives(scene, find(&json!(7)), 401, "token_invalid").await;
+    let scene = async || with(async |_| Some("eyJhbGciOiJub25lIn0.e30.".to_owned())).await;
+    every_way_gives(scene, find(&json!(7)), 401, "token_invalid").await;
+}
+
+#[tokio::test]
+async fn s10_expired_token() {
+    let scene = async || {
+        with(async |app| {
+            let token = app.ada().await;
+            app.time.advance(Duration::from_mins(16));
+            Some(token)
+        })
+        .await
+    };
+    every_way_gives(scene, find(&json!(7)), 401, "token_expired").await;
+}
+
+#[tokio::test]
+async fn s10_revoked_session() {
+    let scene = async || {
+        with(async |app| {
+            let token = app.ada().await;
+            app.sessions
+                .revoke(&SessionId::parse("s-ada").unwrap())
+                .await
+                .unwrap();
+            Some(token)
+        })
+        .await
+    };
+    every_way_gives(scene, find(&json!(7)), 401, "session_revoked").await;
+}
+
+#[tokio::test]
+async fn s10_wrong_binding() {
+    let scene = async || {
+        with(async |app| {
+            app.ada().await;
+            let id = SessionId::parse("s-ada").unwrap();
+            // The session is refreshed: its active refresh token is another one.
+            let bastide_auth::Found::Active(before) = app.sessions.find(&id).await.unwrap() else {
+                panic!("the session is under way");
+            };
+            let token = app.ada().await;
+            let mut after = before.clone();
+            after.refresh = "r-2".to_owned();
+            assert!(app.sessions.replace(&id, &before, &after).await.unwrap());
+            Some(token)
+        })
+        .await
+    };
+    every_way_gives(scene, find(&json!(7)), 401, "token_superseded").await;
+}
+
+#[tokio::test]
+async fn s10_wrong_role() {
+    every_way_gives(
+        async || with(async |app| Some(app.ada().await)).await,
+        remove(),
+        403,
+        "role_required",
+    )
+    .await;
+    let admin = async || {
+        with(async |app| {
+            Some(
+                app.token("root", |claims| claims.tenant("acme").role("admin"))
+                    .await,
+            )
+        })
+        .await
+    };
+    every_way_gives(admin, remove(), 200, "").await;
+}
+
+#[tokio::test]
+async fn s10_no_tenant() {
+    let scene = async || with(async |app| Some(app.token("root", |claims| claims).await)).await;
+    every_way_gives(scene, find(&json!(7)), 403, "tenant_required").await;
+}
+
+#[tokio::test]
+async fn s11_over_the_limit() {
+    let scene = async || {
+        with(async |app| {
+            let token = app.ada().await;
+            for _ in 0..5 {
+                // Refused by the method, and counted all the same.
+                app.rpc("users/find", Some(&token), json!({"id": "x"}))
+                    .await;
+            }
+            Some(token)
+        })
+        .await
+    };
+    every_way_gives(scene, find(&json!(7)), 429, "rate_limited").await;
+}
+
+#[tokio::test]
+async fn s14_bad_input() {
+    for way in [Way::Rpc, Way::Batch] {
+        for (input, code) in [
+            (json!({"id": -1}), "validation_failed"),
+            (json!({}), "validation_failed"),
+            (json!({"id": 1, "other": 1}), "validation_failed"),
+            (json!([]), "validation_failed"),
+        ] {
+            let app = app();
+            let token = app.ada().await;
+            let target = target("users/find", input, "GET", "/");
+            assert_eq!(
+                way.call(&app, &target, Some(&token)).await,
+                (400, code.to_owned()),
+                "{way:?}"
+            );
+            assert_eq!(app.ran.get(), 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s14_past_the_deadline() {
+    every_way_gives(
+        async || with(async |app| Some(app.ada().await)).await,
+        slow(),
+        504,
+        "deadline_passed",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn s9_an_identity_in_the_input_is_nobody() {
+    // What let strangers in elsewhere: members of the body that looked like a verified context.
+    let forged = json!({"userId": "root", "tenant": "acme", "roles": ["admin"]});
+    let app = app();
+    for body in [
+        json!({"id": 7, "context": {"authContext": forged}}),
+        json!({"id": 7, "identity": forged}),
+        json!({"id": 7, "cx": forged}),
+    ] {
+        let reply = app.rpc("users/remove", None, body).await;
+        assert_eq!(reply.verdict(), (401, "token_missing".to_owned()));
+    }
+    let reply: Reply = app
+        .send(
+            http::Request::post("/rpc/users/remove")
+                .header("content-type", "application/json")
+                .header("x-tenant-id", "acme")
+                .header("x-user-id", "root")
+                .header("x-roles", "admin")
+                .body(http_body_util::Full::new(
+                    json!({"id": 7}).to_string().into(),
+                ))
+                .unwrap(),
+        )
+        .await;
+    assert_eq!(reply.verdict(), (401, "token_missing".to_owned()));
+    assert_eq!(app.ran.get(), 0);
+}
