@@ -1,6 +1,7 @@
 //! The one way of every call: from whatever brought it to the method's code and back.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use bastide_auth::{AuthError, Identity, ServiceKeys, TenantId, Verifier};
@@ -9,6 +10,7 @@ use bastide_context::{Call, DeadlinePassed};
 use bastide_limit::{Limiter, Quota};
 use bastide_telemetry::metrics::Registry as MetricsRegistry;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::limit::Limits;
@@ -17,12 +19,14 @@ use crate::problem::Problem;
 use crate::service::{Entry, Registry};
 
 /// One call, whichever way it came in: a request, an item of a batch, a frame of a socket.
+///
+/// `I` gives the input as JSON, nothing for none. It is polled only once the caller is let in: who is refused sends in vain.
 #[derive(Debug)]
-pub struct Invocation<'a> {
+pub struct Invocation<'a, I> {
     /// Which method.
     pub entry: &'a Entry,
-    /// Its input as JSON; empty for none.
-    pub input: &'a [u8],
+    /// Its input, when it is wanted.
+    pub input: I,
     /// What the caller shows.
     pub credentials: &'a Credentials,
     /// Its id, its trace and its deadline.
@@ -122,7 +126,10 @@ impl Dispatcher {
     }
 
     /// Carries a call out.
-    pub async fn dispatch(&self, invocation: Invocation<'_>) -> Outcome {
+    pub async fn dispatch<I>(&self, invocation: Invocation<'_, I>) -> Outcome
+    where
+        I: Future<Output = Result<Bytes, Problem>> + Send,
+    {
         let started = Instant::now();
         let number = invocation.entry.number();
         let mut quota = None;
@@ -133,11 +140,14 @@ impl Dispatcher {
     }
 
     /// Every station in order. What a station refuses, the ones behind it never see.
-    async fn line(
+    async fn line<I>(
         &self,
-        invocation: Invocation<'_>,
+        invocation: Invocation<'_, I>,
         quota: &mut Option<Quota>,
-    ) -> Result<Bytes, Problem> {
+    ) -> Result<Bytes, Problem>
+    where
+        I: Future<Output = Result<Bytes, Problem>> + Send,
+    {
         let Invocation {
             entry,
             input,
@@ -165,7 +175,14 @@ impl Dispatcher {
                     return Err(over_limit(&over));
                 }
             }
-            method.prepare(call, identity, input)?.await
+            let work = method.prepare(call, identity, &input.await?)?;
+            AssertUnwindSafe(work)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    tracing::error!(method = entry.full_name(), "a method panicked");
+                    Err(Problem::internal())
+                })
         };
         deadline
             .run(line)

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::dispatch::{Dispatcher, Invocation, Outcome};
 use crate::problem::Problem;
+use crate::rest::Rest;
 use crate::service::Entry;
 use answer::Answer;
 use head::Head;
@@ -115,34 +116,28 @@ impl HttpEntry {
                     "no method of this name; see `/openapi.json`",
                 ));
             };
-            let input = self.body(&call, body).await?;
-            head.expect_json(&input)?;
-            return Ok(self.call(entry, &input, head, call).await);
+            let input = self.json(head, &call, body);
+            return Ok(self.call(entry, input, head, call.clone()).await);
         }
         if path == "/rpc" {
             if parts.method != Verb::POST {
                 return Ok(Answer::not_allowed("POST"));
             }
-            let input = self.body(&call, body).await?;
-            head.expect_json(&input)?;
+            let input = self.json(head, &call, body).await?;
             return batch::answer(self, &input, head, &call).await;
         }
         match registry.find_path(&parts.method, path) {
             Ok((entry, params)) => {
-                let params = params.iter().map(|(name, text)| (name, text.to_owned()));
-                let params: Vec<_> = params.collect();
-                let has_body = entry
-                    .method()
-                    .rest()
-                    .is_some_and(crate::rest::Rest::has_body);
-                let body = if has_body {
-                    self.body(&call, body).await?
-                } else {
-                    Bytes::new()
+                let has_body = entry.method().rest().is_some_and(Rest::has_body);
+                let input = async {
+                    let body = if has_body {
+                        self.json(head, &call, body).await?
+                    } else {
+                        Bytes::new()
+                    };
+                    rest_input(entry, &params, parts.uri.query(), &body)
                 };
-                head.expect_json(&body)?;
-                let input = rest_input(entry, &params, parts.uri.query(), &body)?;
-                Ok(self.call(entry, &input, head, call).await)
+                Ok(self.call(entry, input, head, call.clone()).await)
             }
             Err(others) if others.is_empty() => {
                 Err(Problem::new(404, "not_found", "nothing is at this path"))
@@ -154,7 +149,10 @@ impl HttpEntry {
         }
     }
 
-    async fn call(&self, entry: &Entry, input: &[u8], head: &Head, call: Call) -> Answer {
+    async fn call<I>(&self, entry: &Entry, input: I, head: &Head, call: Call) -> Answer
+    where
+        I: Future<Output = Result<Bytes, Problem>> + Send,
+    {
         let invocation = Invocation {
             entry,
             input,
@@ -166,15 +164,19 @@ impl HttpEntry {
         Answer::Outcome { result, quota }
     }
 
-    /// The body whole, within its limit and the call's deadline.
-    async fn body<B>(&self, call: &Call, body: B) -> Result<Bytes, Problem>
+    /// The body whole, within its limit and the call's deadline, if it says that it is JSON.
+    async fn json<B>(&self, head: &Head, call: &Call, body: B) -> Result<Bytes, Problem>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
         let limit = self.options.max_body;
         let collected = call.run(Limited::new(body, limit).collect()).await;
         match collected {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Ok(body)) => {
+                let body = body.to_bytes();
+                head.expect_json(&body)?;
+                Ok(body)
+            }
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 let detail = format!("the body has more than {limit} bytes");
                 Err(Problem::new(413, "body_too_large", detail))
@@ -192,10 +194,10 @@ impl HttpEntry {
 /// The input of a method called by its own path.
 fn rest_input(
     entry: &Entry,
-    params: &[(&str, String)],
+    params: &matchit::Params<'_, '_>,
     query: Option<&str>,
     body: &[u8],
-) -> Result<Vec<u8>, Problem> {
+) -> Result<Bytes, Problem> {
     let body = if body.is_empty() {
         Map::new()
     } else {
@@ -218,9 +220,12 @@ fn rest_input(
         )
     };
     let mut decoded = Vec::with_capacity(params.len());
-    for (name, text) in params {
-        decoded.push((*name, head::percent_decoded(text).ok_or_else(undecodable)?));
+    for (name, text) in params.iter() {
+        decoded.push((name, head::percent_decoded(text).ok_or_else(undecodable)?));
     }
     let query = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
-    entry.members().input(body, query, decoded.into_iter())
+    Ok(entry
+        .members()
+        .input(body, query, decoded.into_iter())?
+        .into())
 }

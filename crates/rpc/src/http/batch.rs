@@ -2,6 +2,7 @@
 
 use bastide_context::Call;
 use bytes::Bytes;
+use futures_util::future::ready;
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -72,7 +73,9 @@ async fn one(entry: &HttpEntry, item: Item, head: &Head, call: &Call) -> Answere
         Some(found) => {
             let invocation = Invocation {
                 entry: found,
-                input: input.as_ref().map_or(&[], |input| input.get().as_bytes()),
+                input: ready(Ok(input.map_or_else(Bytes::new, |input| {
+                    String::from(Box::<str>::from(input)).into()
+                }))),
                 credentials: &head.credentials,
                 call: call.clone(),
                 peer: head.peer,

@@ -301,7 +301,9 @@ async fn s15_bodies_are_limited_and_must_be_json() {
         max_body: 64,
         ..HttpOptions::default()
     });
-    let token = app.ada().await;
+    let token = app
+        .token("ada", |claims| claims.tenant("acme").tier("pro"))
+        .await;
     let long = json!({"id": 7, "tags": ["x".repeat(64)]});
     let reply = app.rpc("users/find", Some(&token), long).await;
     assert_eq!(reply.verdict(), (413, "body_too_large".to_owned()));
@@ -328,6 +330,61 @@ async fn s15_bodies_are_limited_and_must_be_json() {
     assert_eq!(
         raw(&app, &fields, "{").await.verdict(),
         (400, "malformed_body".to_owned())
+    );
+}
+
+/// A body of which nothing ever arrives.
+struct Never;
+
+impl http_body::Body for Never {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s15_a_body_is_read_only_of_who_is_let_in() {
+    let app = app();
+    let request = |token: &str| {
+        let token = format!("Bearer {token}");
+        let request = Request::post("/rpc/users/find").header("authorization", token);
+        request
+            .header("content-type", "application/json")
+            .body(Never)
+            .unwrap()
+    };
+    let begun = tokio::time::Instant::now();
+    let refused = app.entry.answer(request("x"), None).await;
+    assert_eq!(
+        (refused.status(), begun.elapsed()),
+        (http::StatusCode::UNAUTHORIZED, Duration::ZERO)
+    );
+    let late = app.entry.answer(request(&app.ada().await), None).await;
+    assert_eq!(
+        (late.status().as_u16(), begun.elapsed().as_secs()),
+        (408, 10)
+    );
+}
+
+#[tokio::test]
+async fn s14_a_method_that_panics_fails_alone() {
+    let app = app();
+    let token = app.ada().await;
+    let reply = app
+        .rpc("users/find", Some(&token), json!({"id": 500}))
+        .await;
+    assert_eq!(reply.verdict(), (500, "internal".to_owned()));
+    assert_eq!(
+        app.rpc("users/find", Some(&token), json!({"id": 1}))
+            .await
+            .status,
+        200
     );
 }
 

@@ -108,6 +108,7 @@ pub(crate) fn users(ran: &Ran) -> Service {
                     find_ran.count();
                     async move {
                         let Find { id, tags, verbose } = input;
+                        assert_ne!(id, 500, "this one panics");
                         if id == 404 {
                             return Err(UserError::NotFound);
                         }
