@@ -18,6 +18,7 @@ use hyper::body::Body;
 use serde_json::{Map, Value};
 
 use crate::dispatch::{Dispatcher, Invocation, Outcome};
+use crate::openapi::openapi;
 use crate::problem::Problem;
 use crate::rest::Rest;
 use crate::service::Entry;
@@ -58,6 +59,7 @@ impl Default for HttpOptions {
 pub struct HttpEntry {
     dispatcher: Arc<Dispatcher>,
     options: HttpOptions,
+    document: Option<Bytes>,
 }
 
 impl HttpEntry {
@@ -66,7 +68,15 @@ impl HttpEntry {
         Self {
             dispatcher,
             options,
+            document: None,
         }
+    }
+
+    /// Describes the methods at `GET /openapi.json`, for everybody, under this title and version.
+    pub fn described(mut self, title: &str, version: &str) -> Self {
+        let document = openapi(self.dispatcher.registry(), title, version);
+        self.document = Some(document.to_string().into());
+        self
     }
 
     /// The answer to one request.
@@ -106,18 +116,23 @@ impl HttpEntry {
         let path = parts.uri.path();
         let registry = self.dispatcher.registry();
         if let Some(name) = path.strip_prefix("/rpc/") {
-            if parts.method != Verb::POST {
-                return Ok(Answer::not_allowed("POST"));
-            }
             let Some(entry) = registry.find(name) else {
                 return Err(Problem::new(
                     404,
                     "method_not_found",
-                    "no method of this name; see `/openapi.json`",
+                    "no method of this name",
                 ));
             };
+            if parts.method != Verb::POST {
+                return Ok(Answer::not_allowed("POST"));
+            }
             let input = self.json(head, &call, body);
             return Ok(self.call(entry, input, head, call.clone()).await);
+        }
+        if let (Some(document), "/openapi.json", &Verb::GET | &Verb::HEAD) =
+            (&self.document, path, &parts.method)
+        {
+            return Ok(Answer::json(document.clone()));
         }
         if path == "/rpc" {
             if parts.method != Verb::POST {

@@ -29,6 +29,17 @@ impl Rest {
         self.path
     }
 
+    /// The members of the input that stand in the path.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &'static str> {
+        let parts = self.path.split('{').skip(1);
+        parts.map(|part| {
+            part.split('}')
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches('*')
+        })
+    }
+
     /// Whether the input comes in the body.
     pub fn has_body(&self) -> bool {
         !matches!(self.verb, Verb::GET | Verb::DELETE)
@@ -37,7 +48,16 @@ impl Rest {
 
 /// How the members of a method's input are written in a path or a query, where everything is text.
 #[derive(Debug, Default)]
-pub(crate) struct Members(Vec<(String, Kind)>);
+pub(crate) struct Members(Vec<Member>);
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    kind: Kind,
+    is_required: bool,
+    /// Complete in itself: it refers to nothing.
+    schema: Value,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -64,17 +84,32 @@ impl Members {
         let schema = method.input_schema(&mut generator);
         let definitions = Value::Object(generator.definitions().clone());
         let schema = resolved(schema.as_value(), &definitions);
+        let required = schema["required"].as_array().map_or(&[][..], Vec::as_slice);
         let members = schema["properties"].as_object().into_iter().flatten();
-        Self(
-            members
-                .map(|(name, schema)| {
-                    (
-                        name.clone(),
-                        kind(resolved(schema, &definitions), &definitions),
-                    )
-                })
-                .collect(),
-        )
+        let members = members.map(|(name, schema)| Member {
+            name: name.clone(),
+            kind: kind(resolved(schema, &definitions), &definitions),
+            is_required: required.iter().any(|one| one == name),
+            schema: resolved(schema, &definitions).clone(),
+        });
+        Self(members.collect())
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|member| member.name.as_str())
+    }
+
+    pub(crate) fn is_required(&self, name: &str) -> bool {
+        self.member(name).is_some_and(|member| member.is_required)
+    }
+
+    pub(crate) fn schema(&self, name: &str) -> &Value {
+        self.member(name)
+            .map_or(&Value::Null, |member| &member.schema)
+    }
+
+    fn member(&self, name: &str) -> Option<&Member> {
+        self.0.iter().find(|member| member.name == name)
     }
 
     /// The input that these texts make, over the members of a body. A name in the path wins, for it decided the route.
@@ -113,15 +148,12 @@ impl Members {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| known == name)
+        self.member(name).is_some()
     }
 
     /// What is not known is text; the reader of the input says what it thinks of it.
     fn kind(&self, name: &str) -> Kind {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map_or(Kind::Text, |(_, kind)| *kind)
+        self.member(name).map_or(Kind::Text, |member| member.kind)
     }
 
     fn value(&self, name: &str, text: &str, errors: &mut Vec<FieldError>) -> Value {

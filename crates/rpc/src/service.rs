@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use semver::Version;
 
 use crate::method::Method;
-use crate::rest::Members;
+use crate::rest::{Members, Rest};
 
 /// Methods under one name and version.
 #[derive(Debug)]
@@ -193,7 +193,7 @@ impl Registry {
         }
         let members = Members::of(&method);
         if let Some(rest) = method.rest() {
-            check_members(&full_name, rest.path(), &members)?;
+            check_members(&full_name, rest, &members)?;
             let router = self.by_path.entry(rest.verb().clone()).or_default();
             router
                 .insert(rest.path(), number)
@@ -249,17 +249,12 @@ fn check_name(name: &str) -> Result<(), RegistryError> {
 }
 
 /// A member that the input does not have would be a path that nobody can call.
-fn check_members(entry: &str, path: &'static str, members: &Members) -> Result<(), RegistryError> {
-    for part in path.split('{').skip(1) {
-        let member = part
-            .split('}')
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches('*');
+fn check_members(entry: &str, rest: &Rest, members: &Members) -> Result<(), RegistryError> {
+    for member in rest.members() {
         if !members.has(member) {
             return Err(RegistryError::Member {
                 entry: entry.to_owned(),
-                path,
+                path: rest.path(),
                 member: member.to_owned(),
             });
         }

@@ -26,6 +26,13 @@ impl Answer {
         Self::NotAllowed(allowed.into())
     }
 
+    pub(super) fn json(json: Bytes) -> Self {
+        Self::Outcome {
+            result: Ok(json),
+            quota: None,
+        }
+    }
+
     pub(super) fn into_response(self, id: RequestId, is_head: bool) -> Response<Full<Bytes>> {
         let mut fields = HeaderMap::with_capacity(8);
         let id = id.to_text();

@@ -56,10 +56,7 @@ pub(super) async fn answer(
         .collect()
         .await;
     let json = serde_json::to_vec(&answers).expect("it was put together of JSON");
-    Ok(Answer::Outcome {
-        result: Ok(json.into()),
-        quota: None,
-    })
+    Ok(Answer::json(json.into()))
 }
 
 async fn one(entry: &HttpEntry, item: Item, head: &Head, call: &Call) -> Answered {
@@ -68,7 +65,7 @@ async fn one(entry: &HttpEntry, item: Item, head: &Head, call: &Call) -> Answere
         None => Err(Problem::new(
             404,
             "method_not_found",
-            "no method of this name; see `/openapi.json`",
+            "no method of this name",
         )),
         Some(found) => {
             let invocation = Invocation {

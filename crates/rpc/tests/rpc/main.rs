@@ -4,6 +4,7 @@
 
 mod http;
 mod matrix;
+mod openapi;
 mod registry;
 mod serve;
 mod support;

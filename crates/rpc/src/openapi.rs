@@ -1,0 +1,239 @@
+//! The registry as an `OpenAPI` 3.1 document (<https://spec.openapis.org/oas/v3.1.0>).
+//!
+//! It is made of what dispatches calls, so it cannot tell of anything else: names, paths, policies, limits, schemas and the
+//! problems that a method declares.
+
+use std::collections::BTreeSet;
+
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::access::Access;
+use crate::method::Method;
+use crate::problem::Declared;
+use crate::rest::Rest;
+use crate::service::{Entry, Registry};
+
+/// Describes every method, by RPC and at its own path if it has one. `title` and `version` are those of the whole.
+pub fn openapi(registry: &Registry, title: &str, version: &str) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let mut paths = Map::new();
+    for entry in registry.entries() {
+        put(
+            &mut paths,
+            &format!("/rpc/{}", entry.full_name()),
+            "post",
+            by_rpc(entry, &mut generator),
+        );
+        if let Some(rest) = entry.method().rest() {
+            let verb = rest.verb().as_str().to_ascii_lowercase();
+            put(
+                &mut paths,
+                &plain(rest.path()),
+                &verb,
+                by_path(entry, rest, &mut generator),
+            );
+        }
+    }
+    put(&mut paths, "/rpc", "post", batch());
+    let mut schemas = Value::Object(generator.take_definitions(true));
+    schemas["Problem"] = problem_schema();
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "serviceKey": {"type": "apiKey", "in": "header", "name": "X-Service-Key"},
+            },
+        },
+    })
+}
+
+fn put(paths: &mut Map<String, Value>, path: &str, verb: &str, operation: Value) {
+    let item = paths.entry(path).or_insert_with(|| json!({}));
+    item[verb] = operation;
+}
+
+/// `{*rest}` is written as `{rest}`: the format has no name for a member with slashes.
+fn plain(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+fn by_rpc(entry: &Entry, generator: &mut SchemaGenerator) -> Value {
+    let (input, output) = entry.method().schemas(generator);
+    let mut operation = operation(entry, entry.full_name(), &output);
+    operation["requestBody"] = body(&input);
+    operation
+}
+
+fn by_path(entry: &Entry, rest: &Rest, generator: &mut SchemaGenerator) -> Value {
+    let (input, output) = entry.method().schemas(generator);
+    let mut operation = operation(entry, &format!("{} {}", rest.verb(), rest.path()), &output);
+    let in_path = |name: &str| rest.members().any(|member| member == name);
+    let members = entry.members().names();
+    let parameters = members
+        .filter(|name| in_path(name) || !rest.has_body())
+        .map(|name| {
+            let schema = entry.members().schema(name);
+            let place = if in_path(name) { "path" } else { "query" };
+            let is_required = in_path(name) || entry.members().is_required(name);
+            json!({"name": name, "in": place, "required": is_required, "schema": schema})
+        });
+    operation["parameters"] = parameters.collect();
+    if rest.has_body() {
+        operation["requestBody"] = body(&input);
+    }
+    operation
+}
+
+fn operation(entry: &Entry, id: &str, output: &Schema) -> Value {
+    let method = entry.method();
+    let mut operation = json!({
+        "operationId": id,
+        "tags": [format!("{}@{}", entry.service(), entry.version())],
+        "description": described(method),
+        "responses": responses(method, output),
+        "security": match method.access() {
+            Access::Public(_) => json!([]),
+            Access::Known(_) | Access::Tenant(_) => json!([{"bearer": []}, {"serviceKey": []}]),
+        },
+    });
+    operation["x-policy"] = method.access().to_string().into();
+    operation
+}
+
+fn described(method: &Method) -> String {
+    let policy = format!("Policy: {}.", method.access());
+    match method.description() {
+        "" => policy,
+        text => format!("{text}\n\n{policy}"),
+    }
+}
+
+fn body(input: &Schema) -> Value {
+    json!({"content": {"application/json": {"schema": input}}})
+}
+
+fn responses(method: &Method, output: &Schema) -> Value {
+    let mut responses = json!({
+        "200": {"description": "The output.", "content": {"application/json": {"schema": output}}},
+    });
+    let mut problems: BTreeSet<Declared> = method.problems().iter().copied().collect();
+    problems.extend(pipeline_problems(method));
+    for Declared { status, code } in problems {
+        let response = &mut responses[status.to_string()];
+        let codes = match response["description"].as_str() {
+            Some(codes) => format!("{codes}, `{code}`"),
+            None => format!("`{code}`"),
+        };
+        *response = json!({
+            "description": codes,
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        });
+    }
+    responses
+}
+
+/// What the stations in front of a method answer with.
+fn pipeline_problems(method: &Method) -> impl Iterator<Item = Declared> {
+    const ALWAYS: &[(u16, &str)] = &[
+        (400, "malformed_body"),
+        (400, "validation_failed"),
+        (413, "body_too_large"),
+        (415, "unsupported_media_type"),
+        (500, "internal"),
+        (504, "deadline_passed"),
+    ];
+    const KNOWN: &[(u16, &str)] = &[
+        (401, "token_missing"),
+        (401, "token_invalid"),
+        (401, "token_expired"),
+        (401, "session_revoked"),
+        (401, "session_unknown"),
+        (401, "token_superseded"),
+        (401, "service_key_invalid"),
+        (403, "role_required"),
+        (403, "scope_required"),
+        (403, "tenant_required"),
+        (403, "service_required"),
+        (503, "auth_unavailable"),
+    ];
+    const LIMITED: &[(u16, &str)] = &[(429, "rate_limited")];
+    let known = if method.access().is_public() {
+        &[]
+    } else {
+        KNOWN
+    };
+    let limited = if method.limit().is_some() {
+        LIMITED
+    } else {
+        &[]
+    };
+    let all = ALWAYS.iter().chain(known).chain(limited);
+    all.map(|&(status, code)| Declared { status, code })
+}
+
+fn batch() -> Value {
+    json!({
+        "operationId": "batch",
+        "description": "Several calls at once; each is answered as it would be alone, in their order.",
+        "security": [{}, {"bearer": []}, {"serviceKey": []}],
+        "requestBody": {"content": {"application/json": {"schema": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["method"],
+                "additionalProperties": false,
+                "properties": {
+                    "id": {"description": "Comes back with the answer."},
+                    "method": {"type": "string", "description": "As `users@1.0.0/find`."},
+                    "input": {"description": "The input of the method."},
+                },
+            },
+        }}}},
+        "responses": {
+            "200": {"description": "The answers.", "content": {"application/json": {"schema": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["status"],
+                    "properties": {
+                        "id": {},
+                        "status": {"type": "integer"},
+                        "output": {},
+                        "problem": {"$ref": "#/components/schemas/Problem"},
+                    },
+                },
+            }}}},
+        },
+    })
+}
+
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "Problem details (RFC 9457).",
+        "required": ["type", "title", "status", "code", "detail", "requestId"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "code": {"type": "string", "description": "Stable: programs may compare it."},
+            "detail": {"type": "string", "description": "For people: what to do."},
+            "requestId": {"type": "string"},
+            "errors": {"type": "array", "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            }},
+        },
+    })
+}
