@@ -30,6 +30,8 @@ cargo xtask COMMAND
       Installs what the tests need; with --all also what benchmarks compare with.
   bench gateway
       The gateway beside nginx, HAProxy and nginx with Lua, pinned to cores; writes a table.
+  bench latency
+      What the gateway, nginx and HAProxy add to the time of an answer at 70 % of their load.
   bench memory
       The gateway's memory: idle, with 10 000 routes of 1 000 tenants from each source, and over 200 reloads.
   bench routes

@@ -37,6 +37,11 @@ pub const PACKAGES: &[Package] = &[
         for_tests: false,
     },
     Package {
+        apt: &["nghttp2-client"],
+        programs: &["h2load"],
+        for_tests: false,
+    },
+    Package {
         apt: &["wrk"],
         programs: &["wrk"],
         for_tests: false,

@@ -27,39 +27,20 @@ pub(crate) fn run() -> anyhow::Result<bool> {
                 .iter()
                 .any(|p| ["nginx", "haproxy", "wrk"].contains(p))
     })?;
-    let binary = build()?;
     let folder = TestFolder::new()?;
-    let dir = folder.path();
-    let upstream_port = free_port();
-    let config = render(
-        dir,
-        "upstream.conf",
-        "upstream",
-        &[("port", &upstream_port.to_string())],
-    )?;
-    let _upstream = Subject::nginx(LOAD_CORE, upstream_port, dir, &config)?;
-    let redis = Redis::start()?;
-    let tcp = format!("127.0.0.1:{upstream_port}");
-    let socket = format!("unix:{}/upstream.sock", dir.display());
+    let bench = Bench::prepare(folder.path())?;
+    let key = key_field();
 
     let mut table = Table::default();
     for round in 1..=ROUNDS {
         for subject in SUBJECTS {
             eprintln!("round {round}/{ROUNDS}: {}", subject.name);
-            let running = (subject.start)(&Bench {
-                dir,
-                binary: &binary,
-                tcp: &tcp,
-                socket: &socket,
-                redis: &redis,
-            })?;
-            let url = format!("http://127.0.0.1:{}/api/r500/users/42", running.port);
-            let headers = [format!("X-API-Key: {API_KEY}")];
-            let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
-            load::run(&url, &headers, 1, &running.processes())?;
+            let running = (subject.start)(&bench)?;
+            let url = url(running.port);
+            load::run(&url, &[&key], 1, &running.processes())?;
             table.add(
                 subject.name,
-                load::run(&url, &headers, SECONDS, &running.processes())?,
+                load::run(&url, &[&key], SECONDS, &running.processes())?,
             );
         }
     }
@@ -86,12 +67,56 @@ pub(crate) fn routes() -> anyhow::Result<bool> {
     Ok(crate::interrupt::run(&mut cargo)?.success())
 }
 
-struct Bench<'a> {
+/// What every subject stands in front of, and the folder of their configurations.
+pub(super) struct Bench<'a> {
     dir: &'a Path,
-    binary: &'a Path,
-    tcp: &'a str,
-    socket: &'a str,
-    redis: &'a Redis,
+    binary: PathBuf,
+    tcp: String,
+    socket: String,
+    redis: Redis,
+    pub(super) upstream_port: u16,
+    _upstream: Subject,
+}
+
+impl<'a> Bench<'a> {
+    /// Builds the gateway and starts the upstream.
+    pub(super) fn prepare(dir: &'a Path) -> anyhow::Result<Self> {
+        let binary = build()?;
+        let upstream_port = free_port();
+        let config = render(
+            dir,
+            "upstream.conf",
+            "upstream",
+            &[("port", &upstream_port.to_string())],
+        )?;
+        Ok(Self {
+            dir,
+            binary,
+            tcp: format!("127.0.0.1:{upstream_port}"),
+            socket: format!("unix:{}/upstream.sock", dir.display()),
+            redis: Redis::start()?,
+            upstream_port,
+            _upstream: Subject::nginx(LOAD_CORE, upstream_port, dir, &config)?,
+        })
+    }
+
+    /// Starts the subject of this name.
+    pub(super) fn start(&self, name: &str) -> anyhow::Result<Subject> {
+        let kind = SUBJECTS.iter().find(|kind| kind.name == name);
+        (kind
+            .with_context(|| format!("there is no subject {name}"))?
+            .start)(self)
+    }
+}
+
+/// What is asked for: one of the thousand routes.
+pub(super) fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}/api/r500/users/42")
+}
+
+/// The header field with the key.
+pub(super) fn key_field() -> String {
+    format!("X-API-Key: {API_KEY}")
 }
 
 struct Kind {
@@ -102,11 +127,11 @@ struct Kind {
 const SUBJECTS: &[Kind] = &[
     Kind {
         name: "nginx proxy_pass",
-        start: |b| nginx(b, "proxy.conf", b.tcp),
+        start: |b| nginx(b, "proxy.conf", &b.tcp),
     },
     Kind {
         name: "nginx proxy_pass, Unix socket",
-        start: |b| nginx(b, "proxy.conf", b.socket),
+        start: |b| nginx(b, "proxy.conf", &b.socket),
     },
     Kind {
         name: "HAProxy http",
@@ -114,11 +139,11 @@ const SUBJECTS: &[Kind] = &[
     },
     Kind {
         name: "nginx + Lua: key, local limit",
-        start: |b| nginx(b, "lua.conf", b.tcp),
+        start: |b| nginx(b, "lua.conf", &b.tcp),
     },
     Kind {
         name: "nginx + Lua + Redis per request",
-        start: |b| nginx(b, "lua-redis.conf", b.tcp),
+        start: |b| nginx(b, "lua-redis.conf", &b.tcp),
     },
     Kind {
         name: "bastide, full pipeline",
@@ -126,7 +151,7 @@ const SUBJECTS: &[Kind] = &[
     },
     Kind {
         name: "bastide, full pipeline, Unix socket",
-        start: |b| bastide(b, b.socket, false),
+        start: |b| bastide(b, &b.socket, false),
     },
     Kind {
         name: "bastide, full pipeline, limit shared over Redis",
@@ -186,10 +211,7 @@ fn nginx(bench: &Bench<'_>, template: &str, upstream: &str) -> anyhow::Result<Su
 
 fn haproxy(bench: &Bench<'_>) -> anyhow::Result<Subject> {
     let port = free_port();
-    let values = [
-        ("port", port.to_string()),
-        ("upstream", bench.tcp.to_owned()),
-    ];
+    let values = [("port", port.to_string()), ("upstream", bench.tcp.clone())];
     let values: Vec<(&str, &str)> = values
         .iter()
         .map(|(key, value)| (*key, value.as_str()))
@@ -217,7 +239,7 @@ fn bastide(bench: &Bench<'_>, upstream: &str, shared: bool) -> anyhow::Result<Su
     fs::create_dir(&data)?;
     let config = data.join("gateway.json");
     fs::write(&config, declaration(upstream))?;
-    let mut program = Command::new(bench.binary);
+    let mut program = Command::new(&bench.binary);
     program
         .args([
             "gateway",

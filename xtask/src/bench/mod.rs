@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: ours beside its peers, in one run, pinned, as ratios.
 
 mod gateway;
+mod latency;
 mod load;
 mod memory;
 mod subject;
@@ -12,10 +13,11 @@ use anyhow::bail;
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     match arguments {
         ["gateway"] => gateway::run(),
+        ["latency"] => latency::run(),
         ["memory"] => memory::run(),
         ["routes"] => gateway::routes(),
-        _ => bail!(
-            "name a benchmark: `cargo xtask bench gateway`, `cargo xtask bench memory` or `cargo xtask bench routes`"
-        ),
+        _ => {
+            bail!("name a benchmark: `cargo xtask bench gateway`, `latency`, `memory` or `routes`")
+        }
     }
 }

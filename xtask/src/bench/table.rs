@@ -42,7 +42,8 @@ impl Table {
     }
 }
 
-fn median(rounds: &[Figures], value: impl Fn(&Figures) -> f64) -> f64 {
+/// The middle one of these values.
+pub(super) fn median<T>(rounds: &[T], value: impl Fn(&T) -> f64) -> f64 {
     let mut values: Vec<f64> = rounds.iter().map(value).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
