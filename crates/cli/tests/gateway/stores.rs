@@ -122,6 +122,47 @@ fn g15_changes_reach_every_node_within_a_second() {
     );
 }
 
+/// Two nodes change two members of one object over and over. Neither is told to come again, and neither's last word is lost.
+#[test]
+fn g15_changes_on_two_nodes_at_once_are_all_made() {
+    let first = Gateway::start(Backend::Servers);
+    let second = Gateway::start(first.options().another_node());
+    let tenant = first.tenant("acme");
+    let upstream = Upstream::named("a");
+    let route = first.prefix_route(&tenant, "/", &[&upstream], Value::Null);
+    let path = format!("/admin/routes/{route}");
+    eventually("both know the route", || {
+        second.admin("GET", &path, Value::Null).status == 200
+    });
+    const CHANGES: u64 = 40;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1..=CHANGES {
+                first.patch_route(&route, json!({ "priority": number }));
+            }
+        });
+        for number in 1..=CHANGES {
+            let limit = json!({ "requestsPerSecond": number });
+            second.patch_route(&route, json!({ "rateLimit": limit }));
+        }
+    });
+    // A change, for its answer is made of what the database has.
+    let last = first
+        .admin("PATCH", &path, json!({ "isActive": false }))
+        .expect(200)
+        .data();
+    assert_eq!(last["priority"], CHANGES);
+    assert_eq!(last["rateLimit"]["requestsPerSecond"], CHANGES);
+    // The version that the one node has just made is the one that the other goes by.
+    let made = first.patch_route(&route, json!({ "isActive": true }));
+    let request = Request::new("PATCH", &path)
+        .header("X-Admin-Key", ADMIN_KEY)
+        .header("If-Match", &format!("\"{}\"", made["version"]))
+        .json(&json!({ "isActive": false }));
+    second.call_admin(&request).expect(200);
+    second.call_admin(&request).expect(412);
+}
+
 /// A Postgres of the test's own, to be killed.
 fn own_postgres() -> (Postgres, Options) {
     let postgres = Postgres::start().unwrap();

@@ -12,6 +12,9 @@ pub trait Configuration: Send + Sync {
     /// The configuration as this node knows it.
     fn state(&self) -> Arc<State>;
 
+    /// Learns what others have written, before it would come by itself.
+    fn refresh(&self) -> impl Future<Output = Result<(), CommitError>> + Send;
+
     /// Writes the changes, all or none, and returns a state that includes them.
     fn commit(
         &self,
@@ -31,6 +34,10 @@ pub trait Configuration: Send + Sync {
 impl Configuration for Control {
     fn state(&self) -> Arc<State> {
         Self::state(self)
+    }
+
+    async fn refresh(&self) -> Result<(), CommitError> {
+        Self::sync(self).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Arc<State>, CommitError> {

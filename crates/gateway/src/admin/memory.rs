@@ -16,6 +16,8 @@ pub(crate) struct Memory {
     keys: Keys,
     /// What the next commits answer instead of being applied.
     pub(crate) failures: Mutex<Vec<CommitError>>,
+    /// What another node writes just before each of the next commits.
+    pub(crate) rivals: Mutex<Vec<Change>>,
 }
 
 impl Memory {
@@ -25,6 +27,7 @@ impl Memory {
             audit: Mutex::default(),
             keys: Keys::new(b"pepper"),
             failures: Mutex::default(),
+            rivals: Mutex::default(),
         }
     }
 
@@ -37,6 +40,14 @@ impl Memory {
             return Err(failure);
         }
         let mut state = self.state.lock().unwrap();
+        if let Some(change) = self.rivals.lock().unwrap().pop() {
+            let mut next = State::clone(&state);
+            next.apply(Delta {
+                revision: state.revision + 1,
+                changes: vec![change],
+            });
+            *state = Arc::new(next);
+        }
         for (entity, id, version) in &commit.expect {
             match version_of(&state, *entity, *id) {
                 Some(current) if current == *version => {}
@@ -123,6 +134,10 @@ fn check(state: &State, change: &Change) -> Result<(), CommitError> {
 impl Configuration for Memory {
     fn state(&self) -> Arc<State> {
         Arc::clone(&self.state.lock().unwrap())
+    }
+
+    async fn refresh(&self) -> Result<(), CommitError> {
+        Ok(())
     }
 
     async fn commit(&self, commit: Commit) -> Result<Arc<State>, CommitError> {

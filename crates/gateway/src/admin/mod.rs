@@ -15,6 +15,8 @@
 //!
 //! - One object comes as `{data}` with an `ETag`; `If-Match` and `If-None-Match` are honoured. A list comes as
 //!   `{data, nextCursor}` and takes `?limit=` and `?cursor=`.
+//! - Without `If-Match` a change that another node's came before is made anew over that one; 409 `edit_conflict` is left
+//!   for when that does not succeed ten times.
 //! - PATCH takes a merge patch (RFC 7396). A body may repeat what only the gateway writes (`id`, `createdAt`,
 //!   ...) as long as it says what is so. What changes nothing makes no new version.
 //! - Errors are problem details (RFC 9457) with a stable `code`; a body's mistakes come all at once, as
@@ -67,6 +69,9 @@ use crate::maintenance::Board;
 pub use configuration::Configuration;
 
 const REQUEST_ID: &str = "x-request-id";
+
+/// How often a change is tried that others keep coming before.
+const ATTEMPTS: u32 = 10;
 
 /// Answers the requests of the Admin API.
 pub struct AdminApi<C = Control> {
@@ -153,9 +158,26 @@ impl<C: Configuration> AdminApi<C> {
             request_id,
             now: Timestamp::now(),
         };
-        self.dispatch(endpoint, &call)
-            .await
-            .map(Reply::into_response)
+        self.settle(endpoint, &call).await.map(Reply::into_response)
+    }
+
+    /// Answers by what stands in the repository where this node's own knowledge turned out to be old: a change of
+    /// another node may have come in between, and only who names a version (`If-Match`) has to hear of that.
+    async fn settle(&self, endpoint: Endpoint, call: &Call) -> Result<Reply, Problem> {
+        let configuration = &*self.configuration;
+        let mut attempt = 1;
+        loop {
+            let known = configuration.state().revision;
+            let problem = match self.dispatch(endpoint, call).await {
+                Err(problem) if problem.may_be_outdated() && attempt < ATTEMPTS => problem,
+                answer => return answer,
+            };
+            // Without the repository, or without news from it, the answer would be the same.
+            if configuration.refresh().await.is_err() || configuration.state().revision == known {
+                return Err(problem);
+            }
+            attempt += 1;
+        }
     }
 
     async fn dispatch(&self, endpoint: Endpoint, call: &Call) -> Result<Reply, Problem> {

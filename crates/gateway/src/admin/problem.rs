@@ -163,6 +163,11 @@ impl Problem {
         self
     }
 
+    /// Whether it says that something is not as this node knew it.
+    pub(super) fn may_be_outdated(&self) -> bool {
+        matches!(self.code, Code::EditConflict | Code::PreconditionFailed)
+    }
+
     /// The response, but for what every response carries.
     pub(super) fn into_response(self, request_id: &str) -> Response<Bytes> {
         let (status, code) = self.code.parts();

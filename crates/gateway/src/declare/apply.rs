@@ -37,7 +37,9 @@ pub async fn apply_file<C: Configuration>(
             Ok(_) => return Ok(plan.diff),
             // Only when this node has learned of the other change is a new plan worth trying.
             Err(CommitError::VersionMismatch(..) | CommitError::NotFound(..))
-                if attempt < ATTEMPTS && configuration.state().revision != state.revision =>
+                if attempt < ATTEMPTS
+                    && configuration.refresh().await.is_ok()
+                    && configuration.state().revision != state.revision =>
             {
                 attempt += 1;
             }

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{ADMIN_KEY, Api};
+use crate::admin::Configuration as _;
 use crate::admin::call::{MAX_BODY, MAX_DOCUMENT};
+use crate::model::{Change, Entity, Tenant};
 use crate::repository::CommitError;
 
 #[tokio::test]
@@ -254,25 +256,50 @@ async fn a_database_that_is_away_is_503_and_changes_nothing() {
     assert_eq!(api.get("/admin/tenants").await.data(), json!([]));
 }
 
+/// Another node's next version of the tenant, with this tier.
+fn rival(api: &Api, id: &str, ahead: i64, tier: &str) -> Change {
+    let state = api.memory.state();
+    let mut tenant = Tenant::clone(&state.tenants[&id.parse().unwrap()]);
+    tenant.version += ahead;
+    tier.clone_into(&mut tenant.tier);
+    Change::PutTenant(tenant)
+}
+
 #[tokio::test]
-async fn what_another_change_overtook() {
+async fn a_change_without_a_precondition_is_made_over_what_came_before_it() {
     let api = Api::new();
     let id = api.tenant("acme").await;
     let path = format!("/admin/tenants/{id}");
-    let overtake = || {
-        let mismatch =
-            CommitError::VersionMismatch(crate::model::Entity::Tenant, id.parse().unwrap());
-        api.memory.failures.lock().unwrap().push(mismatch);
-    };
-    overtake();
+    let rivals = vec![
+        rival(&api, &id, 2, "enterprise"),
+        rival(&api, &id, 1, "pro"),
+    ];
+    *api.memory.rivals.lock().unwrap() = rivals;
+    let answer = api.patch(&path, json!({"name": "b"})).await.expect(200);
+    assert_eq!(answer.header("etag"), "\"4\"");
+    let data = answer.data();
     assert_eq!(
-        api.patch(&path, json!({"name": "b"}))
-            .await
-            .expect(409)
-            .code(),
-        "edit_conflict"
+        (&data["name"], &data["tier"]),
+        (&json!("b"), &json!("enterprise"))
     );
-    overtake();
+    api.memory
+        .rivals
+        .lock()
+        .unwrap()
+        .push(rival(&api, &id, 1, "pro"));
+    api.delete(&path).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_change_with_a_precondition_is_told_which_version_overtook_it() {
+    let api = Api::new();
+    let id = api.tenant("acme").await;
+    let path = format!("/admin/tenants/{id}");
+    api.memory
+        .rivals
+        .lock()
+        .unwrap()
+        .push(rival(&api, &id, 1, "pro"));
     let answer = api
         .call(
             "PATCH",
@@ -282,5 +309,22 @@ async fn what_another_change_overtook() {
         )
         .await
         .expect(412);
-    assert_eq!(answer.code(), "precondition_failed");
+    assert_eq!(
+        (answer.code().as_str(), answer.header("etag")),
+        ("precondition_failed", "\"2\"")
+    );
+}
+
+/// A mismatch without news is a row that somebody edited by hand; trying again would find the same.
+#[tokio::test]
+async fn a_conflict_that_stays_is_told() {
+    let api = Api::new();
+    let id = api.tenant("acme").await;
+    let mismatch = CommitError::VersionMismatch(Entity::Tenant, id.parse().unwrap());
+    api.memory.failures.lock().unwrap().push(mismatch);
+    let answer = api
+        .patch(&format!("/admin/tenants/{id}"), json!({"name": "b"}))
+        .await
+        .expect(409);
+    assert_eq!(answer.code(), "edit_conflict");
 }
