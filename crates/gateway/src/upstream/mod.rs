@@ -2,6 +2,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod connect;
+pub(crate) mod names;
 pub(crate) mod origin;
 pub(crate) mod pool;
 pub(crate) mod probe;

@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
-use super::unreachable::LookupFailed;
+use super::names::{Name, Names};
 use crate::model::{Protocol, UpstreamAddress};
 
-/// How often names are looked up again. The resolver of the system does not tell how long an answer holds.
-pub(crate) const REFRESH: Duration = Duration::from_secs(10);
+/// How often it is looked whether names are due.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Identifies an origin's idle connections in a worker's pool. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,74 +21,34 @@ pub(crate) struct Origin {
     pub(crate) id: OriginId,
     pub(crate) address: UpstreamAddress,
     pub(crate) protocol: Protocol,
-    /// Every address of the name. Empty until it was first resolved.
-    resolved: ArcSwap<Vec<SocketAddr>>,
-    /// Where the next connection starts in the list, so that all addresses get their share.
+    place: Place,
+    /// Where the next connection starts among a name's addresses, so that all get their share.
     turn: AtomicU32,
 }
 
+/// How an address is found.
+enum Place {
+    /// On this machine, by a path.
+    Path,
+    Ip(SocketAddr),
+    Name(Arc<Name>, u16),
+}
+
 impl Origin {
-    fn new(id: OriginId, address: UpstreamAddress, protocol: Protocol) -> Self {
-        let literal = match &address {
-            UpstreamAddress::Tcp { host, port, .. } => host
-                .parse::<IpAddr>()
-                .map(|ip| vec![SocketAddr::new(ip, *port)])
-                .unwrap_or_default(),
-            UpstreamAddress::Unix(_) => Vec::new(),
-        };
-        Self {
-            id,
-            address,
-            protocol,
-            resolved: ArcSwap::from_pointee(literal),
-            turn: AtomicU32::new(0),
-        }
-    }
-
-    /// The name to look up, if it is one.
-    fn name(&self) -> Option<(&str, u16)> {
-        match &self.address {
-            UpstreamAddress::Tcp { host, port, .. } if host.parse::<IpAddr>().is_err() => {
-                Some((host, *port))
-            }
-            _ => None,
-        }
-    }
-
     /// The addresses to try, in this order.
     pub(crate) async fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
-        let mut known = self.resolved.load();
-        if known.is_empty() {
-            self.resolve().await?;
-            known = self.resolved.load();
-        }
-        let mut addresses = Vec::clone(&known);
+        let (name, port) = match &self.place {
+            Place::Path => return Ok(Vec::new()),
+            Place::Ip(address) => return Ok(vec![*address]),
+            Place::Name(name, port) => (name, *port),
+        };
+        let known = name.addresses().await?;
+        let mut addresses: Vec<_> = known.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
         if addresses.len() > 1 {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize % addresses.len();
             addresses.rotate_left(turn);
         }
         Ok(addresses)
-    }
-
-    /// Looks the name up. A failure leaves the addresses that are known.
-    async fn resolve(&self) -> std::io::Result<()> {
-        let Some((host, port)) = self.name() else {
-            return Ok(());
-        };
-        let failed = |error| std::io::Error::other(LookupFailed(error));
-        let found = tokio::net::lookup_host((host, port)).await;
-        let mut found: Vec<SocketAddr> = found.map_err(failed)?.collect();
-        found.sort_unstable();
-        found.dedup();
-        if found.is_empty() {
-            return Err(failed(std::io::Error::other(format!(
-                "the name {host} has no address"
-            ))));
-        }
-        if **self.resolved.load() != found {
-            self.resolved.store(Arc::new(found));
-        }
-        Ok(())
     }
 }
 
@@ -99,6 +57,7 @@ impl Origin {
 pub(crate) struct Origins {
     known: Mutex<HashMap<(UpstreamAddress, Protocol), Weak<Origin>>>,
     next_id: AtomicU32,
+    names: Names,
 }
 
 impl Origins {
@@ -110,31 +69,38 @@ impl Origins {
             return origin;
         }
         let id = OriginId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let origin = Arc::new(Origin::new(id, address.clone(), protocol));
+        let place = match address {
+            UpstreamAddress::Unix(_) => Place::Path,
+            UpstreamAddress::Tcp { host, port, .. } => match host.parse::<IpAddr>() {
+                Ok(ip) => Place::Ip(SocketAddr::new(ip, *port)),
+                Err(_) => Place::Name(self.names.get(host), *port),
+            },
+        };
+        let origin = Arc::new(Origin {
+            id,
+            address: address.clone(),
+            protocol,
+            place,
+            turn: AtomicU32::new(0),
+        });
         known.insert(key, Arc::downgrade(&origin));
         origin
     }
 
-    /// Forgets origins that no snapshot names any more and returns the rest.
-    fn live(&self) -> Vec<Arc<Origin>> {
+    /// Forgets origins that no snapshot names any more.
+    fn forget_unused(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, origin| origin.strong_count() > 0);
-        known.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Keeps names fresh for ever. A name that cannot be looked up keeps the addresses that it had.
+    /// Keeps names fresh for ever.
     pub(crate) async fn keep_fresh(&self) {
-        let mut tick = tokio::time::interval(REFRESH);
+        let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            for origin in self.live() {
-                if let Err(error) = origin.resolve().await
-                    && let Some((host, _)) = origin.name()
-                {
-                    tracing::warn!(host, %error, "looking up an upstream failed; its last known addresses stay in use");
-                }
-            }
+            self.forget_unused();
+            self.names.refresh();
         }
     }
 }
@@ -161,7 +127,8 @@ mod tests {
         assert_ne!(one.id, other.id);
         let old = one.id;
         drop((one, two, other));
-        assert!(origins.live().is_empty());
+        origins.forget_unused();
+        assert!(origins.known.lock().unwrap().is_empty());
         let again = origins.get(&address("http://127.0.0.1:1"), Protocol::Auto);
         assert_ne!(again.id, old);
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// The kinds that an operator would treat differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +25,11 @@ pub(crate) enum Unreachable {
 
 /// A name that could not be looked up.
 #[derive(Debug)]
-pub(crate) struct LookupFailed(pub(crate) io::Error);
+pub(crate) struct LookupFailed(pub(crate) Arc<str>);
 
 impl fmt::Display for LookupFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.0)
     }
 }
 
@@ -101,7 +102,7 @@ mod tests {
             ),
             (io::ErrorKind::HostUnreachable.into(), Unreachable::NoWay),
             (
-                io::Error::other(LookupFailed(io::Error::other("no such name"))),
+                io::Error::other(LookupFailed("no such name".into())),
                 Unreachable::Name,
             ),
             (
