@@ -35,6 +35,14 @@ pub struct Entry {
     pub changes: Vec<FieldChange>,
 }
 
+impl Entry {
+    /// Whether the declarative file lets go of a tenant that stays; see [`super::Scope::File`].
+    pub(super) fn is_handed_over(&self) -> bool {
+        let to_the_api = |change: &FieldChange| change.field == "managedBy" && change.to == "api";
+        self.entity == Entity::Tenant && self.changes.iter().any(to_the_api)
+    }
+}
+
 /// One member that changes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FieldChange {

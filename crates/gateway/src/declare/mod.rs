@@ -33,7 +33,9 @@
 //! # Scopes
 //! - [`Scope::File`], for the file that the gateway was started with: the document is all that the file has to
 //!   say. Objects in it become the file's (`managedBy: file`), also those that were made through the Admin API
-//!   before. What was the file's and no longer stands there is deleted. Everything else is left alone.
+//!   before. What was the file's and no longer stands there is deleted; but a tenant that the API made keys or routes of
+//!   stays with these, inactive and the API's. Everything else is left alone. A tenant that a file makes has an id that
+//!   follows from its name.
 //! - [`Scope::Api`], for `PUT /admin/config`: the document says how everything that is managed by the API should
 //!   be. The file's objects may stand in it as they are. A list that is left out (`tenants`, `routes`, or a
 //!   tenant's `keys` or `routes`) is left as it is; a list that is given is complete.
@@ -43,6 +45,7 @@
 
 mod apply;
 mod changes;
+mod departed;
 mod diff;
 mod document;
 mod duplicates;
@@ -52,6 +55,7 @@ mod keys;
 mod pairing;
 mod plan;
 mod read;
+mod tenant_id;
 mod watch;
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ use bastide_config::{Path, Problem, Problems};
 use uuid::Uuid;
 
 use super::changes::{Author, ChangeSet, sorted};
+use super::departed::Departure;
 use super::diff::{Diff, Entry, FieldChange, fields};
 use super::document::{Declared, DeclaredKey, DeclaredRoute, DeclaredTenant, KeyMaterial};
 use super::keys::Holders;
 use super::pairing::{By, Candidates, by_id, pattern};
+use super::tenant_id;
 use crate::keys::Keys;
 use crate::model::read::{Object, Stamp};
 use crate::model::{ApiKey, Entity, KeyHash, ManagedBy, Route, State, Tenant};
@@ -82,13 +84,13 @@ pub fn plan(
     })
 }
 
-struct Planner<'s, 'a> {
-    state: &'s State,
-    scope: Scope,
+pub(super) struct Planner<'s, 'a> {
+    pub(super) state: &'s State,
+    pub(super) scope: Scope,
     author: &'a Author,
     ids: &'a mut dyn FnMut() -> Uuid,
-    changes: ChangeSet<'a>,
-    diff: Diff,
+    pub(super) changes: ChangeSet<'a>,
+    pub(super) diff: Diff,
     problems: Problems,
 }
 
@@ -98,6 +100,8 @@ struct Tenants {
     ids: Vec<Uuid>,
     /// Tenants that are deleted, and with them all that is theirs.
     deleted: HashSet<Uuid>,
+    /// Tenants that left the file and lose what it made of theirs.
+    handed_over: HashSet<Uuid>,
 }
 
 impl<'s> Planner<'s, '_> {
@@ -116,32 +120,46 @@ impl<'s> Planner<'s, '_> {
                 },
             ],
         );
-        let mut deleted = HashSet::new();
+        let (mut deleted, mut handed_over) = (HashSet::new(), HashSet::new());
         if self.is_complete(declared.tenants.as_ref()) {
             let manager = self.scope.manager();
             for tenant in candidates
                 .unclaimed()
                 .filter(|tenant| tenant.managed_by == manager)
             {
-                deleted.insert(tenant.id);
-                self.delete_tenant(tenant);
+                match self.depart(tenant) {
+                    Departure::Deleted => deleted.insert(tenant.id),
+                    Departure::HandedOver => handed_over.insert(tenant.id),
+                };
             }
         }
         self.check_names(entries, &pairs, &deleted);
+        let named: HashSet<Uuid> = entries.iter().filter_map(|entry| entry.id).collect();
         let ids = entries
             .iter()
             .zip(pairs)
             .map(|(entry, current)| {
+                let lasting = || {
+                    let id = tenant_id::of(&entry.tenant.name);
+                    // A tenant that was renamed may have it.
+                    let is_free = !self.state.tenants.contains_key(&id) && !named.contains(&id);
+                    (self.scope == Scope::File && is_free).then_some(id)
+                };
+                let id = entry.id.or_else(|| lasting());
                 self.put(
                     &entry.place,
-                    entry.id,
+                    id,
                     current.map(|tenant| &**tenant),
                     entry.tenant.clone(),
                     None,
                 )
             })
             .collect();
-        Tenants { ids, deleted }
+        Tenants {
+            ids,
+            deleted,
+            handed_over,
+        }
     }
 
     /// A name may be held by a tenant that the document neither names nor deletes, for instance one of another
@@ -171,31 +189,6 @@ impl<'s> Planner<'s, '_> {
         }
     }
 
-    fn delete_tenant(&mut self, tenant: &Tenant) {
-        for key in sorted(
-            self.state
-                .keys
-                .values()
-                .filter(|key| key.tenant_id == tenant.id),
-        ) {
-            self.diff
-                .delete
-                .push(entry(&**key, Some(tenant.name.clone())));
-        }
-        for route in sorted(
-            self.state
-                .routes
-                .values()
-                .filter(|route| route.tenant_id == Some(tenant.id)),
-        ) {
-            self.diff
-                .delete
-                .push(entry(&**route, Some(tenant.name.clone())));
-        }
-        self.diff.delete.push(entry(tenant, None));
-        self.changes.delete_tenant(tenant, self.state);
-    }
-
     fn keys(&mut self, declared: &Declared, tenants: &Tenants, keys: &Keys) {
         let mut owned = owned_by(&self.state.keys, |key| {
             (key.revoked_at.is_none()).then_some(key.tenant_id)
@@ -204,7 +197,11 @@ impl<'s> Planner<'s, '_> {
             .state
             .keys
             .values()
-            .filter(|key| tenants.deleted.contains(&key.tenant_id))
+            .filter(|key| {
+                tenants.deleted.contains(&key.tenant_id)
+                    || tenants.handed_over.contains(&key.tenant_id)
+                        && key.managed_by == ManagedBy::File
+            })
             .map(|key| key.id)
             .collect();
         let mut puts = Vec::new();
@@ -397,7 +394,7 @@ impl<'s> Planner<'s, '_> {
         list.is_some() || self.scope == Scope::File
     }
 
-    fn delete<O: Object>(&mut self, object: &O, tenant: Option<&str>) {
+    pub(super) fn delete<O: Object>(&mut self, object: &O, tenant: Option<&str>) {
         self.diff
             .delete
             .push(entry(object, tenant.map(str::to_owned)));
@@ -414,7 +411,6 @@ impl<'s> Planner<'s, '_> {
         tenant: Option<&str>,
     ) -> Uuid {
         let manager = self.scope.manager();
-        let now = self.author.now;
         let Some(current) = current else {
             return self.create(place, id, draft, tenant);
         };
@@ -432,7 +428,19 @@ impl<'s> Planner<'s, '_> {
         if is_same && stamp.managed_by == manager {
             return stamp.id;
         }
-        let after = draft.stamped(stamp.next(manager, now));
+        self.replace(current, draft, manager, tenant);
+        stamp.id
+    }
+
+    /// Makes an object what the draft says, and the manager's.
+    pub(super) fn replace<O: Object>(
+        &mut self,
+        current: &O,
+        draft: O,
+        manager: ManagedBy,
+        tenant: Option<&str>,
+    ) {
+        let after = draft.stamped(current.stamp().next(manager, self.author.now));
         let mut changes = fields(&current.public(), &after.public());
         if after.differs_in_secret(current) {
             changes.push(FieldChange::unshown("hash"));
@@ -442,7 +450,6 @@ impl<'s> Planner<'s, '_> {
             ..entry(&after, tenant.map(str::to_owned))
         });
         self.changes.update("update", current, after);
-        stamp.id
     }
 
     fn create<O: Object>(
@@ -472,7 +479,7 @@ impl<'s> Planner<'s, '_> {
     }
 }
 
-fn entry<O: Object>(object: &O, tenant: Option<String>) -> Entry {
+pub(super) fn entry<O: Object>(object: &O, tenant: Option<String>) -> Entry {
     Entry {
         entity: O::ENTITY,
         id: object.stamp().id,

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::keys::Keys;
-use crate::model::read::Object;
-use crate::model::{Change, Delta, RateLimit, State};
+use crate::model::read::{Object, Stamp};
+use crate::model::{Change, Delta, ManagedBy, RateLimit, Route, State};
 
 fn read_value(value: &Value) -> Result<Declared, Vec<String>> {
     read(value, &RateLimit::default_tiers(), &no_environment)
@@ -149,6 +149,79 @@ fn ids_rename_and_restore() {
     let swapped =
         json!({"tenants": [{"name": "fresh", "id": id}, {"name": "renamed"}, {"name": "b"}]});
     assert_eq!(apply(&mut restored, &swapped, Scope::Api), [1, 1, 0]);
+}
+
+#[test]
+fn a_tenant_of_the_file_has_the_same_id_each_time() {
+    let id_of = |state: &State, name: &str| {
+        let mut tenants = state.tenants.values();
+        tenants.find(|tenant| tenant.name == name).unwrap().id
+    };
+    let mut state = State::default();
+    apply(&mut state, &example(), Scope::File);
+    let (a, b) = (id_of(&state, "a"), id_of(&state, "b"));
+    assert_ne!(a, b);
+    apply(&mut state, &json!({"tenants": []}), Scope::File);
+    assert!(state.tenants.is_empty());
+    apply(&mut state, &example(), Scope::File);
+    assert_eq!((id_of(&state, "a"), id_of(&state, "b")), (a, b));
+    // Another one has the id meanwhile: the name gets one that is new.
+    let renamed = json!({"tenants": [{"name": "c", "id": a}]});
+    apply(&mut state, &renamed, Scope::File);
+    let both = json!({"tenants": [{"name": "c", "id": a}, {"name": "a"}]});
+    apply(&mut state, &both, Scope::File);
+    assert_eq!(id_of(&state, "c"), a);
+    assert_ne!(id_of(&state, "a"), a);
+    // Nor is it taken from an entry that claims it.
+    let both = json!({"tenants": [{"name": "a"}, {"name": "c", "id": a}]});
+    let mut fresh = State::default();
+    apply(&mut fresh, &both, Scope::File);
+    assert_eq!(id_of(&fresh, "c"), a);
+}
+
+/// The API's routes and keys of a tenant are not the file's to delete.
+#[test]
+fn a_tenant_that_leaves_the_file_keeps_what_the_api_made() {
+    let mut state = State::default();
+    apply(&mut state, &example(), Scope::File);
+    let before = state.clone();
+    let tenant = before
+        .tenants
+        .values()
+        .find(|tenant| tenant.name == "a")
+        .unwrap();
+    let filed = before
+        .routes
+        .values()
+        .find(|route| route.path == "/x")
+        .unwrap();
+    let stamp = Stamp::new(Uuid::now_v7(), ManagedBy::Api, Timestamp::UNIX_EPOCH);
+    let own = Route {
+        path: "/own".into(),
+        ..(**filed).clone()
+    }
+    .stamped(stamp);
+    state.apply(Delta {
+        revision: 9,
+        changes: vec![Change::PutRoute(own)],
+    });
+    // Its keys may go to another tenant at once.
+    let without = json!({"tenants": [{"name": "b", "keys": [{"key": "0123456789abcdef"}]}], "routes": [route("/p")]});
+    assert_eq!(apply(&mut state, &without, Scope::File), [1, 1, 4]);
+    let kept = &state.tenants[&tenant.id];
+    assert_eq!((kept.is_active, kept.managed_by), (false, ManagedBy::Api));
+    let left: Vec<&str> = (state.routes.values())
+        .filter(|route| route.tenant_id == Some(tenant.id))
+        .map(|route| route.path.as_str())
+        .collect();
+    assert_eq!(left, ["/own"]);
+    assert!(state.keys.values().all(|key| key.tenant_id != tenant.id));
+    assert_eq!(apply(&mut state, &without, Scope::File), [0, 0, 0]);
+    // Back in the file it is what it was.
+    assert_eq!(apply(&mut state, &example(), Scope::File), [4, 1, 1]);
+    let back = &state.tenants[&tenant.id];
+    assert_eq!((back.is_active, back.managed_by), (true, ManagedBy::File));
+    assert_eq!(state.routes.len(), before.routes.len() + 1);
 }
 
 #[test]

@@ -78,6 +78,14 @@ async fn apply(control: &Control, file: &Path) -> Result<(), String> {
     let diff = apply_file(control, file)
         .await
         .map_err(|problems| problems.join("\n"))?;
+    for tenant in diff.update.iter().filter(|entry| entry.is_handed_over()) {
+        tracing::warn!(
+            tenant = tenant.name,
+            id = %tenant.id,
+            "a tenant left the declarative file, but has keys or routes that the Admin API made: it stays with these, \
+             inactive, and is changed or deleted through the Admin API from now on"
+        );
+    }
     if !diff.is_empty() {
         tracing::info!(
             create = diff.create.len(),
