@@ -1,32 +1,44 @@
 //! Keys that were imported as bcrypt hashes.
 //!
-//! bcrypt takes a quarter of a second by design, and its hashes cannot be looked up. So candidates are tried one after
-//! the other on a small pool of threads with a short queue, a key that failed is remembered for a while, and one that
-//! succeeded is rewritten as HMAC at once: each imported key pays once. A flood of bad keys fills the queue and is told
-//! to come back; keys that were verified before never pass here.
+//! bcrypt takes a quarter of a second by design, and its hashes cannot be looked up: candidates are tried one after the
+//! other. So that this stays what only imported keys pay for, and each of them once:
+//! - a few threads do it, which come after all others for the processor;
+//! - requests with the same key wait for one verification, and for a few seconds at most. One that has begun goes on
+//!   without them, so that the next try finds what it found; one that has not is given up with the last who waited;
+//! - a key that failed is remembered for a while, and one that succeeded is rewritten as HMAC at once;
+//! - [`queue`] keeps a flood of bad keys behind everybody else.
+//!
+//! Keys that were verified before never pass here.
+
+mod queue;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use self::queue::Queue;
+
 /// Verifications at a time.
-const POOL: usize = 2;
+const AT_ONCE: usize = 2;
 
-/// Verifications that may wait.
-const QUEUE: usize = 32;
-
-/// Of these, from one address.
-const QUEUE_PER_ADDRESS: usize = 4;
+/// How long a request waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a key that failed is refused without another look.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Failed keys that are remembered.
 const REMEMBERED: usize = 10_000;
+
+/// The nice value of the threads: they get a tenth of what a worker gets that wants the same core.
+const NICE: i32 = 10;
+
+/// A key's HMAC.
+type Digest = [u8; 32];
 
 /// A key that is known only by its bcrypt hash.
 #[derive(Debug, Clone)]
@@ -42,7 +54,7 @@ pub(crate) enum Verdict {
     Valid(Uuid),
     /// It is none of them.
     Invalid,
-    /// Too many are waiting.
+    /// It was not found out in time, or there was no room to wait.
     Busy,
 }
 
@@ -50,89 +62,76 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Upgrade {
     pub(crate) id: Uuid,
-    pub(crate) digest: [u8; 32],
+    pub(crate) digest: Digest,
 }
 
-pub(crate) struct LegacyVerifier {
-    known: Arc<Mutex<Known>>,
-    pool: Arc<Semaphore>,
-    runtime: tokio::runtime::Handle,
+pub(crate) struct LegacyVerifier(Arc<Desk>);
+
+struct Desk {
+    state: Mutex<State>,
     upgrades: mpsc::UnboundedSender<Upgrade>,
 }
 
-/// What earlier verifications found, by the key's HMAC.
 #[derive(Default)]
-struct Known {
-    refused: HashMap<[u8; 32], Instant>,
+struct State {
+    refused: HashMap<Digest, Instant>,
     /// Until the rewritten key comes back with a snapshot.
-    valid: HashMap<[u8; 32], Uuid>,
-    waiting: HashMap<IpAddr, usize>,
-    waiting_in_all: usize,
+    valid: HashMap<Digest, Uuid>,
+    /// What somebody waits for, or what has begun.
+    flights: HashMap<Digest, Flight>,
+    queue: Queue<Work>,
+    running: usize,
+}
+
+struct Flight {
+    has_begun: bool,
+    /// Dropped without a verdict when there will be none.
+    verdict: watch::Sender<Option<Verdict>>,
+}
+
+struct Work {
+    candidates: Arc<[LegacyKey]>,
+    key: Vec<u8>,
 }
 
 impl LegacyVerifier {
-    /// Verified keys are sent to `upgrades` to be rewritten. bcrypt runs on the blocking threads of `runtime`.
-    pub(crate) fn new(
-        runtime: tokio::runtime::Handle,
-        upgrades: mpsc::UnboundedSender<Upgrade>,
-    ) -> Self {
-        Self {
-            known: Arc::default(),
-            pool: Arc::new(Semaphore::new(POOL)),
-            runtime,
+    /// Verified keys are sent to `upgrades` to be rewritten.
+    pub(crate) fn new(upgrades: mpsc::UnboundedSender<Upgrade>) -> Self {
+        Self(Arc::new(Desk {
+            state: Mutex::default(),
             upgrades,
-        }
+        }))
     }
 
-    /// Finds out which of the candidates the key is. `digest` is its HMAC.
+    /// Finds out which of the candidates the key is. `digest` is its HMAC, `from` who sends it. To drop this is to wait no
+    /// longer.
     pub(crate) async fn verify(
         &self,
         candidates: &Arc<[LegacyKey]>,
         key: &[u8],
-        digest: [u8; 32],
+        digest: Digest,
         from: IpAddr,
     ) -> Verdict {
-        let place = match self.enter(digest, candidates, from) {
-            Ok(place) => place,
-            Err(verdict) => return verdict,
-        };
-        let pool = Arc::clone(&self.pool);
-        let candidates = Arc::clone(candidates);
-        let key = key.to_vec();
-        let found = self.runtime.spawn(async move {
-            let _place = place;
-            let _turn = pool.acquire_owned().await.ok()?;
-            tokio::task::spawn_blocking(move || {
-                candidates
-                    .iter()
-                    .find(|candidate| is_match(&key, &candidate.hash))
-                    .map(|candidate| candidate.id)
-            })
-            .await
-            .ok()?
-        });
-        // Detached from the request: a client that goes away must not make the next one pay again.
-        let found = found.await.ok().flatten();
-        let mut known = self.lock();
-        if let Some(id) = found {
-            known.valid.insert(digest, id);
-            // The receiver ends only with the process.
-            self.upgrades.send(Upgrade { id, digest }).ok();
-            Verdict::Valid(id)
-        } else {
-            known.remember_refused(digest);
-            Verdict::Invalid
+        match self.0.enter(candidates, key, digest, from) {
+            Ok(mut waiter) => tokio::time::timeout(PATIENCE, waiter.verdict())
+                .await
+                .unwrap_or(Verdict::Busy),
+            Err(verdict) => verdict,
         }
     }
+}
 
+impl Desk {
+    /// A verdict that is known already, or a place among those who wait for one.
     fn enter(
-        &self,
-        digest: [u8; 32],
-        candidates: &[LegacyKey],
+        self: &Arc<Self>,
+        candidates: &Arc<[LegacyKey]>,
+        key: &[u8],
+        digest: Digest,
         from: IpAddr,
-    ) -> Result<Place, Verdict> {
-        let mut known = self.lock();
-        if let Some(id) = known.valid.get(&digest).copied() {
+    ) -> Result<Waiter, Verdict> {
+        let mut state = self.lock();
+        if let Some(id) = state.valid.get(&digest).copied() {
             // Revoked or deleted meanwhile, unless it is still a candidate.
             let verdict = if candidates.iter().any(|c| c.id == id) {
                 Verdict::Valid(id)
@@ -141,32 +140,95 @@ impl LegacyVerifier {
             };
             return Err(verdict);
         }
-        if known
+        if state
             .refused
             .get(&digest)
             .is_some_and(|since| since.elapsed() < REFUSED_FOR)
         {
             return Err(Verdict::Invalid);
         }
-        let of_address = known.waiting.get(&from).copied().unwrap_or(0);
-        if known.waiting_in_all >= QUEUE || of_address >= QUEUE_PER_ADDRESS {
-            return Err(Verdict::Busy);
-        }
-        known.waiting.insert(from, of_address + 1);
-        known.waiting_in_all += 1;
-        Ok(Place {
-            known: Arc::clone(&self.known),
-            from,
+        let verdict = match state.flights.get(&digest) {
+            Some(flight) => flight.verdict.subscribe(),
+            None => {
+                let work = Work {
+                    candidates: Arc::clone(candidates),
+                    key: key.to_vec(),
+                };
+                if !state.queue.enter(digest, from, work) {
+                    return Err(Verdict::Busy);
+                }
+                let (sender, receiver) = watch::channel(None);
+                let flight = Flight {
+                    has_begun: false,
+                    verdict: sender,
+                };
+                state.flights.insert(digest, flight);
+                self.begin(&mut state);
+                receiver
+            }
+        };
+        Ok(Waiter {
+            desk: Arc::clone(self),
+            digest,
+            verdict,
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins what may begin.
+    fn begin(self: &Arc<Self>, state: &mut State) {
+        while state.running < AT_ONCE
+            && let Some((digest, from, work)) = state.queue.next(Instant::now())
+        {
+            let desk = Arc::clone(self);
+            let thread = std::thread::Builder::new().name("key-verifier".to_owned());
+            let begun = thread.spawn(move || {
+                // Of this thread alone (setpriority(2)). Without it verifying is only less polite.
+                rustix::process::setpriority_process(None, NICE).ok();
+                let found = work.find();
+                drop(work);
+                desk.end(digest, from, found);
+            });
+            if let Err(error) = begun {
+                tracing::warn!(%error, "no thread to verify an imported key");
+                state.flights.remove(&digest);
+                continue;
+            }
+            state.running += 1;
+            if let Some(flight) = state.flights.get_mut(&digest) {
+                flight.has_begun = true;
+            }
+        }
+    }
+
+    fn end(self: &Arc<Self>, digest: Digest, from: IpAddr, found: Option<Uuid>) {
+        let mut state = self.lock();
+        state.running -= 1;
+        let verdict = match found {
+            Some(id) => {
+                state.valid.insert(digest, id);
+                // The receiver ends only with the process.
+                self.upgrades.send(Upgrade { id, digest }).ok();
+                Verdict::Valid(id)
+            }
+            None => {
+                state.remember_refused(digest);
+                state.queue.note_bad(from, Instant::now());
+                Verdict::Invalid
+            }
+        };
+        if let Some(flight) = state.flights.remove(&digest) {
+            flight.verdict.send_replace(Some(verdict));
+        }
+        self.begin(&mut state);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
-    fn remember_refused(&mut self, digest: [u8; 32]) {
+impl State {
+    fn remember_refused(&mut self, digest: Digest) {
         if self.refused.len() >= REMEMBERED {
             self.refused
                 .retain(|_, since| since.elapsed() < REFUSED_FOR);
@@ -177,21 +239,38 @@ impl Known {
     }
 }
 
-/// A place in the queue, given back when it is dropped.
-struct Place {
-    known: Arc<Mutex<Known>>,
-    from: IpAddr,
+impl Work {
+    fn find(&self) -> Option<Uuid> {
+        self.candidates
+            .iter()
+            .find(|candidate| is_match(&self.key, &candidate.hash))
+            .map(|candidate| candidate.id)
+    }
 }
 
-impl Drop for Place {
+/// One that waits for a verdict.
+struct Waiter {
+    desk: Arc<Desk>,
+    digest: Digest,
+    verdict: watch::Receiver<Option<Verdict>>,
+}
+
+impl Waiter {
+    async fn verdict(&mut self) -> Verdict {
+        match self.verdict.wait_for(Option::is_some).await {
+            Ok(verdict) => verdict.unwrap_or(Verdict::Busy),
+            Err(_) => Verdict::Busy,
+        }
+    }
+}
+
+impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.waiting_in_all -= 1;
-        if let Some(count) = known.waiting.get_mut(&self.from) {
-            *count -= 1;
-            if *count == 0 {
-                known.waiting.remove(&self.from);
-            }
+        let mut state = self.desk.lock();
+        let is_last = |flight: &Flight| !flight.has_begun && flight.verdict.receiver_count() == 1;
+        if state.flights.get(&self.digest).is_some_and(is_last) {
+            state.flights.remove(&self.digest);
+            state.queue.forget(&self.digest);
         }
     }
 }
@@ -202,104 +281,4 @@ fn is_match(key: &[u8], hash: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verifier() -> (LegacyVerifier, mpsc::UnboundedReceiver<Upgrade>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (
-            LegacyVerifier::new(tokio::runtime::Handle::current(), sender),
-            receiver,
-        )
-    }
-
-    fn candidates(keys: &[&str]) -> Arc<[LegacyKey]> {
-        keys.iter()
-            .map(|key| LegacyKey {
-                id: Uuid::now_v7(),
-                hash: bcrypt::hash(key, 4).unwrap().into(),
-            })
-            .collect()
-    }
-
-    const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    #[tokio::test]
-    async fn a_valid_key_is_found_and_rewritten_once() {
-        let (verifier, mut upgrades) = verifier();
-        let candidates = candidates(&["one", "two"]);
-        let verdict = verifier.verify(&candidates, b"two", [2; 32], FROM).await;
-        assert_eq!(verdict, Verdict::Valid(candidates[1].id));
-        assert_eq!(
-            verifier.verify(&candidates, b"two", [2; 32], FROM).await,
-            verdict
-        );
-        let upgrade = upgrades.recv().await.unwrap();
-        assert_eq!((upgrade.id, upgrade.digest), (candidates[1].id, [2; 32]));
-        assert!(upgrades.try_recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn a_key_that_is_revoked_after_it_was_verified_is_refused() {
-        let (verifier, _upgrades) = verifier();
-        let known = candidates(&["one"]);
-        assert_eq!(
-            verifier.verify(&known, b"one", [1; 32], FROM).await,
-            Verdict::Valid(known[0].id)
-        );
-        assert_eq!(
-            verifier
-                .verify(&candidates(&["other"]), b"one", [1; 32], FROM)
-                .await,
-            Verdict::Invalid
-        );
-    }
-
-    #[tokio::test]
-    async fn a_bad_key_is_remembered() {
-        let (verifier, _upgrades) = verifier();
-        let known = candidates(&["one"]);
-        assert_eq!(
-            verifier.verify(&known, b"bad", [9; 32], FROM).await,
-            Verdict::Invalid
-        );
-        // With the pool closed a second look would never come back.
-        verifier.pool.close();
-        assert_eq!(
-            verifier.verify(&known, b"bad", [9; 32], FROM).await,
-            Verdict::Invalid
-        );
-    }
-
-    #[tokio::test]
-    async fn one_address_cannot_fill_the_queue() {
-        let (verifier, _upgrades) = verifier();
-        let known = candidates(&["one"]);
-        let places: Vec<_> = (0..QUEUE_PER_ADDRESS)
-            .map(|i| verifier.enter([i as u8; 32], &known, FROM))
-            .collect();
-        assert!(places.iter().all(Result::is_ok));
-        assert_eq!(
-            verifier.verify(&known, b"x", [77; 32], FROM).await,
-            Verdict::Busy
-        );
-        let other = IpAddr::from([127, 0, 0, 2]);
-        assert_eq!(
-            verifier.verify(&known, b"x", [77; 32], other).await,
-            Verdict::Invalid
-        );
-        drop(places);
-        assert_eq!(
-            verifier.verify(&known, b"y", [78; 32], FROM).await,
-            Verdict::Invalid
-        );
-    }
-
-    #[test]
-    fn a_key_beyond_what_bcrypt_reads_is_no_match() {
-        let long = "k".repeat(72);
-        let hash = bcrypt::hash(&long, 4).unwrap();
-        assert!(is_match(long.as_bytes(), &hash));
-        assert!(!is_match(format!("{long}x").as_bytes(), &hash));
-    }
-}
+mod tests;

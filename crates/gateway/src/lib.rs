@@ -26,6 +26,7 @@ pub mod keys;
 mod legacy_keys;
 pub mod maintenance;
 pub mod model;
+mod network;
 pub mod repository;
 mod run;
 pub mod seed;

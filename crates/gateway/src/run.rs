@@ -171,7 +171,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             snapshot: Arc::clone(&snapshot),
             keys: control.keys().clone(),
-            legacy: LegacyVerifier::new(Handle::current(), upgrades),
+            legacy: LegacyVerifier::new(upgrades),
             limiter,
             limits: Limits::default(),
             trusted: settings.trusted.clone(),

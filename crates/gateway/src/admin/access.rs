@@ -10,6 +10,7 @@ use bastide_config::Secret;
 use http::HeaderMap;
 
 use super::problem::{Code, Problem};
+use crate::network;
 
 /// The header that carries the key.
 const HEADER: &str = "x-admin-key";
@@ -94,7 +95,7 @@ impl Attempts {
                 self.empty_at.clear();
             }
         }
-        let at = self.empty_at.entry(network(client)).or_insert(now);
+        let at = self.empty_at.entry(network::of(client)).or_insert(now);
         let filled = (*at).max(now) + INTERVAL;
         let excess = filled.saturating_duration_since(now + INTERVAL * ATTEMPTS);
         if excess.is_zero() {
@@ -103,17 +104,6 @@ impl Attempts {
         } else {
             Some(excess)
         }
-    }
-}
-
-/// Whoever has one IPv6 address has the 2^64 of its network.
-fn network(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => IpAddr::V4(address),
-            None => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
-        },
-        IpAddr::V4(_) => client,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One request on its way through the stations: what is known of it so far.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bastide_http1::{Known, Method, RequestHead};
@@ -8,6 +9,7 @@ use bastide_routing::CanonicalPath;
 use bastide_telemetry::ids;
 use tokio::time::Instant;
 
+use super::forwarded::TrustedPeers;
 use super::peer::Peer;
 use crate::snapshot::{Endpoint, KeyEntry, TenantEntry};
 
@@ -49,6 +51,11 @@ pub(crate) struct Identity<'a> {
 }
 
 impl Call<'_> {
+    /// Who sent it, as far as those are believed who say so.
+    pub(crate) fn client(&self, trusted: &TrustedPeers) -> IpAddr {
+        trusted.origin(self.peer.ip, self.head.all(Known::XForwardedFor))
+    }
+
     pub(crate) fn is_head(&self) -> bool {
         self.head.method_kind() == Method::Head
     }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// After a refusal, what the client still sends is read and thrown away for this long, so that it gets the answer
 /// instead of a reset.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes that are read ahead while a request is being answered.
+const MAX_PIPELINED: usize = 64 * 1024;
 
 pub(crate) struct Client {
     pub(crate) stream: Stream,
@@ -161,6 +165,30 @@ impl Client {
             }
             polled => polled,
         }
+    }
+
+    /// Whether it closed its connection while it waits. What it sends meanwhile (pipelined requests) stays in the
+    /// buffer; when there is too much of that, nobody looks any further until its turn comes.
+    pub(crate) fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.input.data().len() < MAX_PIPELINED {
+            match self.stream.poll_fill(cx, &mut self.input) {
+                Poll::Ready(Ok(0) | Err(_)) => return true,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    /// What the work comes to; nothing when the client left before its end, and then the work is dropped.
+    pub(crate) async fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if self.has_left(cx) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,9 +17,6 @@ use super::response_head::Framing;
 use super::upload::Upload;
 use crate::upstream::pool::Connection;
 
-/// Bytes that are read ahead while a request is being answered.
-const MAX_PIPELINED: usize = 64 * 1024;
-
 /// Interim responses (1xx) that an upstream may send before the final one.
 const MAX_INTERIM: u32 = 16;
 
@@ -85,7 +82,7 @@ impl Exchange<'_> {
         let Self { client, upload, .. } = self;
         client.deadline.set_after(Instant::now(), delay);
         poll_fn(|cx| {
-            if upload.is_drained() && client_left(cx, client) {
+            if upload.is_drained() && client.has_left(cx) {
                 return Poll::Ready(false);
             }
             client.deadline.poll(cx).map(|()| true)
@@ -143,7 +140,7 @@ impl Attempt {
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
             // Also in the pass in which the upload ends, or nobody would be woken when the client goes.
-            if exchange.upload.is_done() && client_left(cx, exchange.client) {
+            if exchange.upload.is_done() && exchange.client.has_left(cx) {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
             match self.poll_head(cx, exchange) {
@@ -270,7 +267,7 @@ impl Attempt {
                 Poll::Pending => {}
             }
             let Exchange { client, upload, .. } = &mut *exchange;
-            if upload.is_done() && client_left(cx, client) {
+            if upload.is_done() && client.has_left(cx) {
                 return Poll::Ready(Err(RelayError::Client));
             }
             while client.deadline.poll(cx).is_ready() {
@@ -292,19 +289,6 @@ impl Attempt {
             Err(RelayError::Upstream)
         }
     }
-}
-
-/// Whether the client closed its connection while it waits. What it sends meanwhile (pipelined requests) stays in the
-/// buffer; when there is too much of that, nobody looks any further until its turn comes.
-fn client_left(cx: &mut Context<'_>, client: &mut Client) -> bool {
-    while client.input.data().len() < MAX_PIPELINED {
-        match client.stream.poll_fill(cx, &mut client.input) {
-            Poll::Ready(Ok(0) | Err(_)) => return true,
-            Poll::Ready(Ok(_)) => {}
-            Poll::Pending => return false,
-        }
-    }
-    false
 }
 
 fn client_failure(error: &PumpError) -> Failure {

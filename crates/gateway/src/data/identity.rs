@@ -5,20 +5,31 @@ use tokio::time::Instant;
 
 use super::Clock;
 use super::call::{Call, Identity};
-use super::last_key::LastKey;
+use super::client::Client;
 use super::refusal::Refusal;
 use super::routes::{self, Chosen};
 use super::worker::Worker;
 use crate::legacy_keys::Verdict;
-use crate::snapshot::Snapshot;
+use crate::network;
+use crate::snapshot::{KeyEntry, Snapshot};
 
-/// Identifies the caller. Without a valid key only a route that asks for none can serve: then that route is returned.
+/// Who calls.
+pub(crate) enum Caller<'s> {
+    /// The tenant that `call.identity` holds.
+    Tenant,
+    /// Somebody without a valid key, on a route that asks for none.
+    Anyone(Chosen<'s>),
+    /// Nobody any more: the client left while its key was verified.
+    Left,
+}
+
+/// Identifies the caller. Without a valid key only a route that asks for none can serve.
 pub(crate) async fn check<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
+    client: &mut Client,
     call: &mut Call<'s>,
-    last_key: &mut LastKey,
-) -> Result<Option<Chosen<'s>>, Refusal> {
+) -> Result<Caller<'s>, Refusal> {
     // Two keys could be two opinions on who is asking.
     let key = if call.head.is_repeated(Known::XApiKey) {
         None
@@ -28,45 +39,53 @@ pub(crate) async fn check<'s>(
     let verdict = match key.filter(|key| !key.is_empty()) {
         None => Err(Refusal::KeyMissing),
         Some(key) => {
-            let digest = last_key.digest(&worker.shared.keys, key);
-            verify(worker, snapshot, call, key, digest).await
+            let digest = client.last_key.digest(&worker.shared.keys, key);
+            match find(worker, snapshot, client, call, key, digest).await {
+                Some(entry) => entry.and_then(admit),
+                None => return Ok(Caller::Left),
+            }
         }
     };
     match verdict {
         Ok(identity) => {
             call.identity = Some(identity);
-            Ok(None)
+            Ok(Caller::Tenant)
         }
         Err(refusal) => match routes::find_open(worker, snapshot, call) {
-            Some(chosen) => Ok(Some(chosen)),
+            Some(chosen) => Ok(Caller::Anyone(chosen)),
             None => Err(refusal),
         },
     }
 }
 
-async fn verify<'s>(
+/// The key's entry. Nothing when the client left before it was found out whether there is one.
+async fn find<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
+    client: &mut Client,
     call: &mut Call<'_>,
     key: &[u8],
     digest: [u8; 32],
-) -> Result<Identity<'s>, Refusal> {
-    let entry = match snapshot.key(&digest) {
-        Some(entry) => entry,
-        None if snapshot.legacy.is_empty() => return Err(Refusal::KeyInvalid),
-        None => {
-            let verifier = &worker.shared.legacy;
-            let verdict = verifier
-                .verify(&snapshot.legacy, key, digest, call.peer.ip)
-                .await;
-            call.free = Instant::now();
-            match verdict {
-                Verdict::Valid(id) => snapshot.legacy_key(id).ok_or(Refusal::KeyInvalid)?,
-                Verdict::Invalid => return Err(Refusal::KeyInvalid),
-                Verdict::Busy => return Err(Refusal::VerifierBusy),
-            }
-        }
-    };
+) -> Option<Result<&'s KeyEntry, Refusal>> {
+    if let Some(entry) = snapshot.key(&digest) {
+        return Some(Ok(entry));
+    }
+    if snapshot.legacy.is_empty() {
+        return Some(Err(Refusal::KeyInvalid));
+    }
+    let shared = &worker.shared;
+    let from = network::of(call.client(&shared.trusted));
+    let verdict = shared.legacy.verify(&snapshot.legacy, key, digest, from);
+    let verdict = client.wait_for(verdict).await?;
+    call.free = Instant::now();
+    Some(match verdict {
+        Verdict::Valid(id) => snapshot.legacy_key(id).ok_or(Refusal::KeyInvalid),
+        Verdict::Invalid => Err(Refusal::KeyInvalid),
+        Verdict::Busy => Err(Refusal::VerifierBusy),
+    })
+}
+
+fn admit(entry: &KeyEntry) -> Result<Identity<'_>, Refusal> {
     if entry
         .expires_at
         .is_some_and(|expiry| expiry <= Clock::unix_millis())

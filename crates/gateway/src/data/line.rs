@@ -4,7 +4,7 @@
 //! limits -> route -> the route's limits -> endpoint, transform, forward, retry or fallback ([`super::forward`]) ->
 //! respond -> count, access log.
 
-use bastide_http1::{BodyDecoder, Known, Method, RequestHead, Step, Upgrade};
+use bastide_http1::{BodyDecoder, Method, RequestHead, Step, Upgrade};
 use bastide_limit::clock;
 use bastide_routing::{CanonicalPath, canonical, canonical_host};
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::call::{Call, RequestId};
 use super::client::Client;
 use super::connection::{After, Scratch};
+use super::identity::Caller;
 use super::phase::Phase;
 use super::refusal::Refusal;
 use super::worker::Worker;
@@ -95,8 +96,7 @@ fn count(worker: &Worker, client: &mut Client, call: &Call<'_>, served: &Served<
     let traffic = client.take_traffic();
     worker.metrics.count(call, served, traffic, finished);
     if let Some(log) = &worker.access_log {
-        let forwarded = call.head.all(Known::XForwardedFor);
-        let origin = worker.shared.trusted.origin(call.peer.ip, forwarded);
+        let origin = call.client(&worker.shared.trusted);
         log.write(call, served, traffic, finished, origin);
     }
     client.last = Some(finished);
@@ -153,7 +153,19 @@ async fn pass<'s>(
     if switches.as_ref().is_some_and(|switches| switches.platform) {
         return Err(maintenance().into());
     }
-    let open = identity::check(worker, snapshot, call, &mut client.last_key).await?;
+    let open = match identity::check(worker, snapshot, client, call).await? {
+        Caller::Tenant => None,
+        Caller::Anyone(chosen) => Some(chosen),
+        Caller::Left => {
+            return Ok(Served {
+                status: 499,
+                after: After::Cut,
+                route: None,
+                finished: None,
+                refusal: None,
+            });
+        }
+    };
     if let (Some(switches), Some(identity)) = (&switches, &call.identity)
         && switches.tenants.contains(&identity.tenant.id)
     {

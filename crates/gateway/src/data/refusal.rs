@@ -35,7 +35,7 @@ pub(crate) enum Refusal {
     KeyInvalid,
     /// The key's tenant is switched off.
     TenantInactive,
-    /// Too many imported keys wait to be verified.
+    /// It was not found out in time whether an imported key is valid, or too many wait for that.
     VerifierBusy,
     /// Over a limit; free again after this time.
     OverLimit { retry_after: Duration },
@@ -156,7 +156,7 @@ impl Refusal {
             Self::KeyMissing => "send the API key in the X-API-Key header",
             Self::KeyInvalid => "the API key is unknown, expired or revoked",
             Self::TenantInactive => "the tenant of this API key is inactive",
-            Self::VerifierBusy => "too many keys wait to be verified; try again",
+            Self::VerifierBusy => "the API key could not be verified in time; try again",
             Self::OverLimit { .. } => {
                 "the rate limit is exceeded; wait as long as Retry-After says"
             }
