@@ -147,25 +147,24 @@ impl Desk {
         {
             return Err(Verdict::Invalid);
         }
-        let verdict = match state.flights.get(&digest) {
-            Some(flight) => flight.verdict.subscribe(),
-            None => {
-                let work = Work {
-                    candidates: Arc::clone(candidates),
-                    key: key.to_vec(),
-                };
-                if !state.queue.enter(digest, from, work) {
-                    return Err(Verdict::Busy);
-                }
-                let (sender, receiver) = watch::channel(None);
-                let flight = Flight {
-                    has_begun: false,
-                    verdict: sender,
-                };
-                state.flights.insert(digest, flight);
-                self.begin(&mut state);
-                receiver
+        let verdict = if let Some(flight) = state.flights.get(&digest) {
+            flight.verdict.subscribe()
+        } else {
+            let work = Work {
+                candidates: Arc::clone(candidates),
+                key: key.to_vec(),
+            };
+            if !state.queue.enter(digest, from, work) {
+                return Err(Verdict::Busy);
             }
+            let (sender, receiver) = watch::channel(None);
+            let flight = Flight {
+                has_begun: false,
+                verdict: sender,
+            };
+            state.flights.insert(digest, flight);
+            self.begin(&mut state);
+            receiver
         };
         Ok(Waiter {
             desk: Arc::clone(self),
@@ -203,18 +202,15 @@ impl Desk {
     fn end(self: &Arc<Self>, digest: Digest, from: IpAddr, found: Option<Uuid>) {
         let mut state = self.lock();
         state.running -= 1;
-        let verdict = match found {
-            Some(id) => {
-                state.valid.insert(digest, id);
-                // The receiver ends only with the process.
-                self.upgrades.send(Upgrade { id, digest }).ok();
-                Verdict::Valid(id)
-            }
-            None => {
-                state.remember_refused(digest);
-                state.queue.note_bad(from, Instant::now());
-                Verdict::Invalid
-            }
+        let verdict = if let Some(id) = found {
+            state.valid.insert(digest, id);
+            // The receiver ends only with the process.
+            self.upgrades.send(Upgrade { id, digest }).ok();
+            Verdict::Valid(id)
+        } else {
+            state.remember_refused(digest);
+            state.queue.note_bad(from, Instant::now());
+            Verdict::Invalid
         };
         if let Some(flight) = state.flights.remove(&digest) {
             flight.verdict.send_replace(Some(verdict));

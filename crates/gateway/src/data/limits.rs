@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::call::Call;
 use super::refusal::Refusal;
 use super::worker::Worker;
+use crate::network;
 use crate::snapshot::RouteEntry;
 
 /// Takes one from the limits of tenant and key.
@@ -21,7 +22,7 @@ pub(crate) async fn admit_caller(call: &mut Call<'_>) -> Result<(), Refusal> {
     note(call, outcome)
 }
 
-/// Takes one from the route's limit for this tenant. A request that is refused here gives back what it took before.
+/// Takes one from the route's limit for this tenant, or, without one, for this client. A request that is refused here gives back what it took before.
 pub(crate) async fn admit_route(
     worker: &Worker,
     call: &mut Call<'_>,
@@ -30,10 +31,11 @@ pub(crate) async fn admit_route(
     let Some(limits) = &route.limits else {
         return Ok(());
     };
-    let limit = limits.for_tenant(
-        &worker.shared.limiter,
-        call.identity.map(|identity| identity.tenant.id),
-    );
+    let shared = &worker.shared;
+    let limit = match call.identity {
+        Some(identity) => limits.for_tenant(&shared.limiter, identity.tenant.id),
+        None => limits.for_client(&shared.limiter, network::of(call.client(&shared.trusted))),
+    };
     let outcome = take(call, &[&limit]).await;
     let result = note(call, outcome);
     if let (Err(_), Some(identity)) = (&result, call.identity) {

@@ -145,7 +145,7 @@ impl<'s> Planner<'s, '_> {
                     let is_free = !self.state.tenants.contains_key(&id) && !named.contains(&id);
                     (self.scope == Scope::File && is_free).then_some(id)
                 };
-                let id = entry.id.or_else(|| lasting());
+                let id = entry.id.or_else(lasting);
                 self.put(
                     &entry.place,
                     id,
