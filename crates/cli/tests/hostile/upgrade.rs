@@ -2,8 +2,10 @@
 
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bastide_testkit::Postgres;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket, client::IntoClientRequest as _};
@@ -11,7 +13,7 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket, client::IntoClien
 use crate::harness::upstream::Step;
 use crate::harness::wait::eventually;
 use crate::harness::{
-    Answer, Backend, Client, Gate, Gateway, Options, Request, TenantKey, Upstream, on_both,
+    Answer, Backend, Client, Gate, Gateway, Options, Request, Stores, TenantKey, Upstream, on_both,
 };
 use crate::load::Load;
 use crate::raw::{self, Server};
@@ -421,4 +423,34 @@ fn a_supervisor_hears_who_is_ready_and_who_is_the_main_process() {
     gateway.wait_for_end_of(old);
     gateway.terminate_last();
     assert_eq!(hear(), "STOPPING=1", "from the new one; the old one left");
+}
+
+/// What the new process serves is what was last known, and nobody sees the difference.
+#[test]
+fn g19_an_upgrade_while_the_database_is_down_fails_no_request() {
+    let mut postgres = Postgres::start().unwrap();
+    let options =
+        Options::over(Arc::new(Stores::redis_only())).env("DATABASE_URL", &postgres.url());
+    let gateway = Succession::of(Gateway::start(options));
+    let upstream = echo();
+    let tenant = gateway.tenant_before(&upstream);
+    let snapshot = gateway.data_dir().join("snapshot.json");
+    eventually("the configuration is on disk", || {
+        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains(&upstream.authority()))
+    });
+    let clients = Clients::start(&gateway, &tenant);
+    clients.wait_for(50);
+    postgres.kill();
+    for _ in 0..2 {
+        let (old, new) = gateway.upgrade();
+        gateway.wait_for_end_of(old);
+        assert_eq!(gateway.processes(), [new]);
+        clients.wait_for(50);
+    }
+    let change = || gateway.admin("POST", "/admin/tenants", json!({ "name": "other" }));
+    change().expect_problem(503, "database_unavailable");
+    postgres.restart().unwrap();
+    eventually("changes are taken again", || change().status == 201);
+    clients.assert_clean();
+    gateway.terminate_last();
 }
