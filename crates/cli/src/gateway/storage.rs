@@ -16,15 +16,20 @@ use crate::say::{failed, refused, say};
 pub(crate) fn check(file: &Path) -> ExitCode {
     match declare::check_file(file) {
         Ok(found) => say(format!(
-            "{}: valid; {} tenants, {} keys, {} routes, {} tiers",
+            "{}: valid; {}, {}, {}, {}",
             file.display(),
-            found.tenants,
-            found.keys,
-            found.routes,
-            found.tiers
+            count(found.tenants, "tenant"),
+            count(found.keys, "key"),
+            count(found.routes, "route"),
+            count(found.tiers, "tier")
         )),
         Err(problems) => refused(problems.join("\n")),
     }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 pub(crate) fn migrate(flags: &Flags, env: &Env) -> ExitCode {

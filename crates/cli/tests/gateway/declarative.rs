@@ -117,6 +117,41 @@ on_both! {
         });
     }
 
+    /// The API's route of a tenant is not the file's to delete, and a tenant that comes back is the one that left.
+    fn g16_a_tenant_that_leaves_the_file_keeps_what_the_api_made(backend) {
+        let upstream = Upstream::named("a");
+        let (gateway, file) = declared(backend, "gateway.toml", &toml(&upstream, "/one"));
+        let tenants = || gateway.admin("GET", "/admin/tenants", Value::Null).expect(200).data();
+        let id = tenants()[0]["id"].as_str().unwrap().to_owned();
+        let own = TenantKey { id: id.clone(), key: KEY.to_owned() };
+        gateway.prefix_route(&own, "/own", &[&upstream], Value::Null);
+        gateway.get("/own", KEY).expect(200);
+        replace(&file, "tenants = []\n");
+        eventually("the tenant is out of use", || gateway.get("/own", KEY).status == 403);
+        let kept = &tenants()[0];
+        assert_eq!((&kept["isActive"], &kept["managedBy"]), (&json!(false), &json!("api")));
+        let routes = gateway.admin("GET", "/admin/routes", Value::Null).expect(200).data();
+        assert_eq!(routes.as_array().unwrap().len(), 1, "{routes}");
+        assert_eq!(routes[0]["path"], "/own");
+        eventually("the log names it", || gateway.stdout().contains("a tenant left the declarative file"));
+        replace(&file, &toml(&upstream, "/two"));
+        eventually("it is back", || gateway.get("/two", KEY).status == 200);
+        gateway.get("/own", KEY).expect(200);
+        assert_eq!(tenants()[0]["id"], *id);
+    }
+
+    fn g16_a_tenant_of_the_file_has_the_same_id_each_time(backend) {
+        let upstream = Upstream::named("a");
+        let (gateway, file) = declared(backend, "gateway.toml", &toml(&upstream, "/one"));
+        let tenants = || gateway.admin("GET", "/admin/tenants", Value::Null).expect(200).data();
+        let id = tenants()[0]["id"].clone();
+        replace(&file, "tenants = []\n");
+        eventually("the tenant is gone", || tenants() == json!([]));
+        replace(&file, &toml(&upstream, "/one"));
+        eventually("it is back", || gateway.get("/one", KEY).status == 200);
+        assert_eq!(tenants()[0]["id"], id);
+    }
+
     fn g16_what_the_file_manages_the_api_does_not_change(backend) {
         let upstream = Upstream::named("a");
         let (gateway, _) = declared(backend, "gateway.toml", &toml(&upstream, "/one"));
@@ -198,7 +233,9 @@ fn g16_check_says_what_is_in_a_file_or_each_mistake_with_line_and_column() {
         let valid = check(&text, name);
         assert_eq!(valid.code, Some(0), "{valid:?}");
         assert!(
-            valid.stdout.contains("1 tenants, 1 keys, 1 routes"),
+            valid
+                .stdout
+                .contains("valid; 1 tenant, 1 key, 1 route, 0 tiers"),
             "{valid:?}"
         );
     }
@@ -227,6 +264,26 @@ fn g16_check_says_what_is_in_a_file_or_each_mistake_with_line_and_column() {
         absent.code == Some(2) && absent.stderr.contains("absent.toml"),
         "{absent:?}"
     );
+}
+
+#[test]
+fn g16_a_wrong_upstream_is_one_clear_message() {
+    for (url, words) in [
+        (
+            "unix:run/a.sock",
+            "the socket's whole path: it begins with `/`",
+        ),
+        ("http://[::1", "stands in brackets: `http://[::1]:8080`"),
+        ("http://[a.test]:80", "stands in brackets"),
+    ] {
+        let text = format!(
+            "[[routes]]\nmethod = \"GET\"\npath = \"/a\"\nupstreams = [{{ url = \"{url}\" }}]\n"
+        );
+        let refused = check(&text, "g.toml");
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+        assert!(refused.stderr.contains(words), "{refused:?}");
+    }
 }
 
 #[test]

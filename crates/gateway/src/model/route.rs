@@ -207,6 +207,9 @@ pub enum UpstreamUrlError {
     /// No host, or not a name or address.
     #[error("the host is missing or is not a name or an address")]
     Host,
+    /// `[` without `]`, or something else than an IPv6 address between them.
+    #[error("an IPv6 address stands in brackets: `http://[::1]:8080`")]
+    Brackets,
     /// Not a port.
     #[error("the port is not a number from 1 to 65535")]
     Port,
@@ -223,6 +226,11 @@ pub enum UpstreamUrlError {
         "the path may hold only plain segments: no `.` or `..`, no backslash, no space or control character"
     )]
     Path,
+    /// A Unix socket's path that is relative, empty, too long for the system or holds a NUL.
+    #[error(
+        "after `unix:` comes the socket's whole path: it begins with `/`, has at most 107 bytes and no NUL"
+    )]
+    Socket,
 }
 
 impl UpstreamUrl {
@@ -270,7 +278,7 @@ impl TryFrom<String> for UpstreamUrl {
             let is_plain =
                 path.starts_with('/') && path.len() > 1 && path.len() < 108 && !path.contains('\0');
             if !is_plain {
-                return Err(UpstreamUrlError::Path);
+                return Err(UpstreamUrlError::Socket);
             }
             let address = UpstreamAddress::Unix(path.to_owned());
             return Ok(Self::new(text, address, ""));
@@ -305,9 +313,9 @@ impl TryFrom<String> for UpstreamUrl {
 
 fn split_authority(authority: &str) -> Result<(&str, Option<u16>), UpstreamUrlError> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or(UpstreamUrlError::Host)?;
+        let (host, rest) = rest.split_once(']').ok_or(UpstreamUrlError::Brackets)?;
         host.parse::<std::net::Ipv6Addr>()
-            .map_err(|_| UpstreamUrlError::Host)?;
+            .map_err(|_| UpstreamUrlError::Brackets)?;
         let port = match rest.strip_prefix(':') {
             Some(port) => Some(port),
             None if rest.is_empty() => None,
