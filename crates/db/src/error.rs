@@ -27,6 +27,17 @@ pub enum DbError {
         /// What the driver or the system said.
         reason: String,
     },
+    /// The database's file is not what it was written as. Nothing was committed, and waiting does not help.
+    #[error(
+        "the database {database} is damaged or none at all: {reason}; put a backup in its place, or move it and the files beside it \
+         (-wal, -shm) away to begin with an empty one"
+    )]
+    Damaged {
+        /// The URL, with the file.
+        database: String,
+        /// What the driver said.
+        reason: String,
+    },
     /// It took too long. Nothing was committed.
     #[error("{what} took longer than {after:?}")]
     Timeout {

@@ -240,5 +240,6 @@ async fn an_sqlite_file_is_private_and_a_foreign_one_is_refused() {
     )
     .unwrap();
     let error = Database::open(&foreign.display().to_string()).unwrap_err();
-    assert!(matches!(&error, DbError::Unavailable { .. }), "{error}");
+    assert!(matches!(&error, DbError::Damaged { .. }), "{error}");
+    assert!(!error.is_transient() && error.to_string().contains("notes.txt"));
 }

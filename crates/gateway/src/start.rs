@@ -73,8 +73,14 @@ pub enum StartError {
         "the database answers, but cannot be used: {0}; run the version that it was last used with, or restore it from a backup"
     )]
     Unusable(String),
+    /// The database's file is damaged.
+    #[error("{0}")]
+    Damaged(String),
     /// The database is older than this program.
-    #[error("the database has {0} pending migration(s); run `bastide gateway migrate` first")]
+    #[error(
+        "the database has {0} pending {noun}; run `bastide gateway migrate` first",
+        noun = if *.0 == 1 { "migration" } else { "migrations" }
+    )]
     PendingMigrations(usize),
     /// The database was made with another pepper.
     #[error(
@@ -235,6 +241,7 @@ pub async fn open_migrated(storage: &StorageSettings) -> Result<Repository, Star
     let repository = open(storage)?;
     repository.migrate().await.map_err(|error| match error {
         CommitError::Unusable(error) => StartError::Unusable(error),
+        CommitError::Damaged(error) => StartError::Damaged(error),
         error => StartError::Database(error.to_string()),
     })?;
     Ok(repository)
@@ -317,6 +324,7 @@ impl From<CommitError> for ReadError {
         match error {
             // To serve what was last known would hide it until a change is wanted.
             CommitError::Unusable(error) => Self::Fatal(StartError::Unusable(error)),
+            CommitError::Damaged(error) => Self::Fatal(StartError::Damaged(error)),
             error => Self::Unavailable(error.to_string()),
         }
     }

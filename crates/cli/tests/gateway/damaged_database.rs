@@ -96,5 +96,52 @@ fn g15_a_file_that_is_no_database_is_named() {
     let ended = refused(&options);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
-    assert!(ended.stderr.contains("not a database"), "{ended:?}");
+    for words in ["gateway.db", "is damaged", "not a database", "a backup"] {
+        assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+    }
+}
+
+/// Overwrites the embedded database and what stands beside it.
+fn damage(gateway: &Gateway) {
+    for name in ["gateway.db", "gateway.db-wal", "gateway.db-shm"] {
+        let path = gateway.data_dir().join(name);
+        let Ok(length) = std::fs::metadata(&path).map(|file| file.len()) else {
+            continue;
+        };
+        let noise = "this is a text and no database. ".bytes().cycle();
+        let noise: Vec<u8> = noise.take(usize::try_from(length).unwrap()).collect();
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, &noise).unwrap();
+    }
+}
+
+#[test]
+fn g15_a_database_that_is_damaged_while_it_is_in_use_stops_changes_and_nothing_else() {
+    let mut gateway = Gateway::start(Backend::Embedded);
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant_before(&upstream);
+    let snapshot = gateway.data_dir().join("snapshot.json");
+    eventually("the configuration is on disk", || {
+        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains(&upstream.authority()))
+    });
+    damage(&gateway);
+    let answer = gateway
+        .admin(
+            "POST",
+            "/admin/tenants",
+            serde_json::json!({ "name": "lost" }),
+        )
+        .expect_problem(503, "database_unusable");
+    assert!(
+        answer.header("retry-after").is_none(),
+        "waiting does not help"
+    );
+    assert_eq!(gateway.get("/", &tenant.key).expect(200).text(), "a");
+    eventually("the log says what is wrong", || {
+        gateway.stdout().contains("is damaged")
+    });
+    // The next start says it, too, although there is a last good configuration.
+    gateway.kill();
+    let ended = refused(gateway.options());
+    assert_stopped(&ended, &["gateway.db", "is damaged"]);
 }

@@ -114,12 +114,14 @@ pub(super) fn error(error: &Error, database: &str, limit: Duration) -> DbError {
             what: "a statement",
             after: limit,
         },
+        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => DbError::Damaged {
+            database: database.to_owned(),
+            reason: message,
+        },
         ffi::SQLITE_FULL => unavailable("the disk is full".to_owned()),
         ffi::SQLITE_CANTOPEN
         | ffi::SQLITE_IOERR
         | ffi::SQLITE_READONLY
-        | ffi::SQLITE_CORRUPT
-        | ffi::SQLITE_NOTADB
         | ffi::SQLITE_PERM
         | ffi::SQLITE_PROTOCOL
         | ffi::SQLITE_NOMEM

@@ -29,6 +29,7 @@ pub(super) enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     DatabaseUnavailable,
+    DatabaseUnusable,
     StoreUnavailable,
 }
 
@@ -55,6 +56,7 @@ impl Code {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
             Self::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
+            Self::DatabaseUnusable => (StatusCode::SERVICE_UNAVAILABLE, "database_unusable"),
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         }
     }
@@ -206,7 +208,15 @@ impl From<CommitError> for Problem {
             CommitError::NotFound(..) => Self::new(Code::NotFound, detail),
             CommitError::NameTaken(_) => Self::field(Code::NameTaken, "name", detail),
             CommitError::KeyTaken => Self::field(Code::ApiKeyTaken, "apiKey", detail),
-            CommitError::Unavailable(_) | CommitError::Unusable(_) => {
+            CommitError::Unusable(_) | CommitError::Damaged(_) => {
+                tracing::error!(error = %detail, "a change could not be written");
+                Self::new(
+                    Code::DatabaseUnusable,
+                    "the database cannot be used until somebody has repaired it; nothing was changed, the gateway's log says \
+                     what is wrong",
+                )
+            }
+            CommitError::Unavailable(_) => {
                 // The database's own words may hold addresses and names that are no client's business.
                 tracing::error!(error = %detail, "a change could not be written");
                 Self::new(

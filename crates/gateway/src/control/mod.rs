@@ -29,6 +29,34 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Changes that come within this time are saved to disk together.
 const SAVE_DELAY: Duration = Duration::from_millis(200);
 
+/// What the log was told of a repository that cannot be read: each new reason once, and its end.
+#[derive(Default)]
+struct Told(Option<String>);
+
+impl Told {
+    fn failed(&mut self, error: &CommitError) {
+        let words = error.to_string();
+        if self.0.as_ref() == Some(&words) {
+            return;
+        }
+        match error {
+            CommitError::Damaged(_) | CommitError::Unusable(_) => {
+                tracing::error!(%error, "the configuration cannot be read before somebody repairs the database; the last known one stays in force");
+            }
+            _ => {
+                tracing::warn!(%error, "the configuration cannot be read; the last known one stays in force");
+            }
+        }
+        self.0 = Some(words);
+    }
+
+    fn succeeded(&mut self) {
+        if self.0.take().is_some() {
+            tracing::info!("the configuration can be read again");
+        }
+    }
+}
+
 /// Owns the state and its repository. Shared by the Admin API, the declarative file and the data plane's snapshots.
 pub struct Control {
     repository: Repository,
@@ -152,12 +180,14 @@ impl Control {
     /// Follows the repository for ever.
     pub async fn follow(&self) {
         let mut changes = self.repository.changes();
+        let mut told = Told::default();
         loop {
             if let Err(error) = self.sync().await {
-                tracing::warn!(%error, "the configuration cannot be read; the last known one stays in force");
+                told.failed(&error);
                 tokio::time::sleep(RETRY).await;
                 continue;
             }
+            told.succeeded();
             changes.changed().await;
         }
     }

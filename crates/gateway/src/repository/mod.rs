@@ -53,6 +53,9 @@ pub enum CommitError {
     /// column is missing. Waiting does not help.
     #[error("{0}")]
     Unusable(String),
+    /// The database's file is damaged or no database at all. Waiting does not help.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 impl From<DbError> for CommitError {
@@ -62,6 +65,7 @@ impl From<DbError> for CommitError {
             DbError::Invalid(_) | DbError::Column { .. } | DbError::Migration(_) => {
                 Self::Unusable(words)
             }
+            DbError::Damaged { .. } => Self::Damaged(words),
             _ => Self::Unavailable(words),
         }
     }
