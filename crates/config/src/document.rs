@@ -133,8 +133,17 @@ pub struct Document {
     marks: Mark,
 }
 
-impl Document {
-    /// Reads and parses a file; its extension says the format.
+/// A text that is not parsed yet. Far smaller than its [`Document`], it can be kept where places in it may be asked for
+/// later.
+#[derive(Debug)]
+pub struct Source {
+    name: String,
+    format: Format,
+    text: String,
+}
+
+impl Source {
+    /// Reads a file; its extension says the format.
     pub fn load(file: &FilePath) -> Result<Self, DocumentError> {
         let format = Format::of(file)?;
         let unreadable = |source| DocumentError::Unreadable {
@@ -149,15 +158,36 @@ impl Document {
                 found: length,
             });
         }
-        let bytes = std::fs::read(file).map_err(unreadable)?;
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(name, format, text),
+        match String::from_utf8(std::fs::read(file).map_err(unreadable)?) {
+            Ok(text) => Ok(Self { name, format, text }),
             Err(error) => {
-                let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+                let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let before = String::from_utf8_lossy(valid);
                 let at = marks::Lines::of(&before).position(before.len());
                 Err(DocumentError::NotText { name, at })
             }
         }
+    }
+
+    /// A text. `name` is how messages call it.
+    pub fn new(name: impl Into<String>, format: Format, text: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            format,
+            text: text.into(),
+        }
+    }
+
+    /// Parses it.
+    pub fn parse(&self) -> Result<Document, DocumentError> {
+        Document::parse(&self.name, self.format, &self.text)
+    }
+}
+
+impl Document {
+    /// Reads and parses a file; its extension says the format.
+    pub fn load(file: &FilePath) -> Result<Self, DocumentError> {
+        Source::load(file)?.parse()
     }
 
     /// Parses a text. `name` is how messages call it, usually the file's name as the user gave it.
@@ -217,7 +247,7 @@ impl Document {
             found || problem.subject != Subject::Key,
             "an unknown key stands in the text"
         );
-        format!("{}:{at}: {problem}", self.name)
+        one_line(&format!("{}:{at}: {problem}", self.name))
     }
 
     /// All problems, one line each, in the order of the text.
@@ -233,4 +263,17 @@ impl Document {
         }
         text.join("\n")
     }
+}
+
+/// A member's name may hold line breaks, in JSON and in quoted keys of the others.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }

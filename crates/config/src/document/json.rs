@@ -84,7 +84,7 @@ impl Walk<'_> {
             }
             members.insert(key, mark);
         }
-        Ok(Inside::Members(members))
+        Ok(Inside::members(members))
     }
 
     fn elements(&mut self, depth: usize) -> Result<Inside, Fault> {
@@ -93,7 +93,7 @@ impl Walk<'_> {
         while !self.closes(b']') {
             elements.push(self.value(depth + 1)?);
         }
-        Ok(Inside::Elements(elements))
+        Ok(Inside::elements(elements))
     }
 
     /// Steps over blanks, a comma, and the closing bracket; `true` for the last.

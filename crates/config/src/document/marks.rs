@@ -79,8 +79,20 @@ pub(super) struct Mark {
 #[derive(Clone, Debug)]
 pub(super) enum Inside {
     Nothing,
-    Members(HashMap<String, Mark>),
-    Elements(Vec<Mark>),
+    /// In no order: it is searched for places of mistakes only, and has to be small until then.
+    Members(Box<[(Box<str>, Mark)]>),
+    Elements(Box<[Mark]>),
+}
+
+impl Inside {
+    pub(super) fn members(marks: HashMap<String, Mark>) -> Self {
+        let named = marks.into_iter().map(|(key, mark)| (key.into(), mark));
+        Self::Members(named.collect())
+    }
+
+    pub(super) fn elements(marks: Vec<Mark>) -> Self {
+        Self::Elements(marks.into())
+    }
 }
 
 impl Mark {
@@ -98,7 +110,10 @@ impl Mark {
         let mut mark = self;
         for step in steps {
             let next = match (step, &mark.inside) {
-                (Step::Key(key), Inside::Members(members)) => members.get(key.as_ref()),
+                (Step::Key(key), Inside::Members(members)) => members
+                    .iter()
+                    .find(|(name, _)| **name == *key.as_ref())
+                    .map(|(_, mark)| mark),
                 (Step::Index(index), Inside::Elements(elements)) => elements.get(*index),
                 _ => None,
             };

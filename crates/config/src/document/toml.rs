@@ -90,7 +90,7 @@ impl Reader<'_> {
             members.insert(name.to_owned(), value);
             marks.insert(name.to_owned(), mark);
         }
-        Ok((Value::Object(members), Mark::at(at, Inside::Members(marks))))
+        Ok((Value::Object(members), Mark::at(at, Inside::members(marks))))
     }
 
     /// Tables that exist only through a dotted key have no place of their own: they take that of what is around them.
@@ -104,5 +104,5 @@ fn elements(
     at: Position,
 ) -> Result<Marked, Fault> {
     let (values, marks) = items.collect::<Result<(Vec<_>, Vec<_>), Fault>>()?;
-    Ok((Value::Array(values), Mark::at(at, Inside::Elements(marks))))
+    Ok((Value::Array(values), Mark::at(at, Inside::elements(marks))))
 }

@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Marked, Fault> {
     let root = reader.document()?;
     // An empty file says nothing, which is an object without members.
     Ok(root.unwrap_or_else(|| {
-        let mark = Mark::at(Position::START, Inside::Members(HashMap::new()));
+        let mark = Mark::at(Position::START, Inside::members(HashMap::new()));
         (Value::Object(Map::new()), mark)
     }))
 }
@@ -103,7 +103,7 @@ impl<'t> Reader<'t> {
         loop {
             let (event, span) = self.following(at)?;
             if matches!(event, Event::SequenceEnd) {
-                return Ok((Value::Array(values), Mark::at(at, Inside::Elements(marks))));
+                return Ok((Value::Array(values), Mark::at(at, Inside::elements(marks))));
             }
             let (value, mark) = self.value(event, span, depth + 1)?;
             values.push(value);
@@ -119,7 +119,7 @@ impl<'t> Reader<'t> {
             let key_at = position(span.start);
             let key = match event {
                 Event::MappingEnd => {
-                    return Ok((Value::Object(members), Mark::at(at, Inside::Members(marks))));
+                    return Ok((Value::Object(members), Mark::at(at, Inside::members(marks))));
                 }
                 Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<" => {
                     return Err(Fault::new(

@@ -16,6 +16,7 @@ pub(super) const MAX_BODY: usize = 1 << 20;
 pub(super) const MAX_DOCUMENT: usize = 32 << 20;
 
 /// A request after its endpoint is known.
+#[derive(Clone)]
 pub(super) struct Call {
     /// The ids in the path, from left to right.
     pub(super) ids: Vec<Uuid>,

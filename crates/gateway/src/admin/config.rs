@@ -1,14 +1,18 @@
 //! `/admin/config`: the whole configuration as one declarative document.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use uuid::Uuid;
 
 use super::call::Call;
 use super::configuration::Configuration;
 use super::entity_tag;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::reply::Reply;
-use crate::declare::{Scope, export, no_environment, plan, read};
+use crate::declare::{Plan, Scope, apart, export, no_environment, plan, read};
+use crate::keys::Keys;
+use crate::model::State;
 use crate::repository::CommitError;
 
 /// Keys stand in it as hashes. Sent back as it is, it changes nothing.
@@ -27,21 +31,20 @@ pub(super) async fn put(configuration: &impl Configuration, call: &Call) -> Resu
     let is_dry_run = parameters
         .value("dryRun", "true or false", |text| text.parse().ok())?
         .unwrap_or(false);
-    let document = call.document()?;
     let state = configuration.state();
     entity_tag::check_match(&call.headers, state.revision)?;
-    let refuse = |problems| Problem::document(&document, &problems);
-    let declared = read(document.value(), &state.tiers, &no_environment).map_err(refuse)?;
-    let author = call.author();
-    let plan = plan(
-        &state,
-        &declared,
-        Scope::Api,
-        configuration.keys(),
-        &author,
-        &mut Uuid::now_v7,
-    )
-    .map_err(refuse)?;
+    let work = {
+        let (call, keys) = (call.clone(), configuration.keys().clone());
+        let state = Arc::clone(&state);
+        move || prepare(&call, &state, &keys)
+    };
+    let plan = apart(work).await.map_err(|error| {
+        tracing::error!(%error, "a configuration cannot be planned");
+        Problem::new(
+            Code::Internal,
+            "the configuration could not be planned; the log says why",
+        )
+    })??;
     let reply = Reply::data(json!(plan.diff));
     if is_dry_run || plan.commit.changes.is_empty() {
         return Ok(reply.tagged(state.revision));
@@ -55,4 +58,26 @@ pub(super) async fn put(configuration: &impl Configuration, call: &Call) -> Resu
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Reads the document and plans. A large one takes long; for a thread of its own.
+fn prepare(call: &Call, state: &State, keys: &Keys) -> Result<Plan, Problem> {
+    let declared = {
+        let document = call.document()?;
+        read(document.value(), &state.tiers, &no_environment)
+            .map_err(|problems| Problem::document(&document, &problems))?
+    };
+    plan(
+        state,
+        &declared,
+        Scope::Api,
+        keys,
+        &call.author(),
+        &mut Uuid::now_v7,
+    )
+    .map_err(|problems| match call.document() {
+        Ok(document) => Problem::document(&document, &problems),
+        // It could be read before.
+        Err(problem) => problem,
+    })
 }

@@ -31,6 +31,7 @@ pub(super) enum Code {
     DatabaseUnavailable,
     DatabaseUnusable,
     StoreUnavailable,
+    Internal,
 }
 
 impl Code {
@@ -57,6 +58,7 @@ impl Code {
             }
             Self::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
             Self::DatabaseUnusable => (StatusCode::SERVICE_UNAVAILABLE, "database_unusable"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         }
     }

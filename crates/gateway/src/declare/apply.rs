@@ -48,9 +48,6 @@ pub async fn apply_file<C: Configuration>(
     }
 }
 
-/// Reads the file and plans on a thread of its own, which ends with that. A large file's tree takes many times the
-/// memory of what comes of it; if both were made on one thread, what stays would lie scattered among what goes, and the
-/// allocator could give little of it back. And parsing for a second would stop whatever else the runtime has to do.
 async fn plan_apart(file: &FilePath, state: &Arc<State>, keys: &Keys) -> Result<Plan, Vec<String>> {
     let (file, state, keys) = (PathBuf::from(file), Arc::clone(state), keys.clone());
     let work = move || {
@@ -62,17 +59,25 @@ async fn plan_apart(file: &FilePath, state: &Arc<State>, keys: &Keys) -> Result<
         };
         applicable.plan(&state, Scope::File, &keys, &author)
     };
+    apart(work)
+        .await
+        .unwrap_or_else(|error| Err(vec![format!("the file cannot be planned: {error}")]))
+}
+
+/// Reads and plans on a thread of its own, which ends with that. A large document's tree takes many times the memory of
+/// what comes of it; if both were made on one thread, what stays would lie scattered among what goes, and the allocator
+/// could give little of it back. And parsing for a second would stop whatever else the runtime has to do.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<T> {
     let (reply, answer) = oneshot::channel();
     std::thread::Builder::new()
         .name("planner".to_owned())
         // Nobody waits any more: then nobody misses it either.
-        .spawn(move || drop(reply.send(work())))
-        .map_err(|error| vec![format!("no thread to read the file: {error}")])?;
-    answer.await.unwrap_or_else(|_| {
-        Err(vec![
-            "reading the file failed; this is a mistake of the gateway".to_owned(),
-        ])
-    })
+        .spawn(move || drop(reply.send(work())))?;
+    answer
+        .await
+        .map_err(|_| std::io::Error::other("it failed by a mistake of the gateway"))
 }
 
 pub(super) fn process_environment(name: &str) -> Result<String, String> {

@@ -137,8 +137,8 @@ impl<'a> ChangeSet<'a> {
             entity,
             entity_id,
             tenant_id,
-            before,
-            after,
+            before: before.into(),
+            after: after.into(),
             request_id: self.author.request_id.clone(),
         });
     }

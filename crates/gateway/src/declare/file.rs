@@ -3,7 +3,7 @@
 use std::path::Path as FilePath;
 
 use bastide_config::Problems;
-use bastide_config::document::Document;
+use bastide_config::document::{Document, Source};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,11 +14,11 @@ use super::read::{Environment, read};
 use crate::keys::Keys;
 use crate::model::{State, Tiers};
 
-/// A document that was read without mistakes, with the text's places at hand for those that only show when it is
-/// compared with the state.
+/// A document that was read without mistakes. Its text is kept for the places of mistakes that only show when it is
+/// compared with the state; the tree that was parsed of it, ten times as large, is not.
 #[derive(Debug)]
 pub struct Applicable {
-    document: Document,
+    source: Source,
     declared: Declared,
 }
 
@@ -45,9 +45,8 @@ impl Applicable {
         known: &Tiers,
         environment: Environment<'_>,
     ) -> Result<Self, Vec<String>> {
-        let document = Document::load(file).map_err(|error| vec![error.to_string()])?;
-        let applicable = Self::new(document, known, environment)
-            .map_err(|(document, problems)| lines(&document, &problems))?;
+        let source = Source::load(file).map_err(|error| vec![error.to_string()])?;
+        let applicable = Self::read(source, known, environment)?;
         // Who writes a file in place empties it first; that is no wish to delete everything.
         if applicable.declared.is_empty() {
             return Err(vec![format!(
@@ -58,23 +57,19 @@ impl Applicable {
         Ok(applicable)
     }
 
-    /// Reads a parsed document.
+    /// Reads a text.
     ///
     /// # Errors
-    /// The document and every mistake in it.
-    #[expect(
-        clippy::result_large_err,
-        reason = "made once for a whole document, and taken apart at once"
-    )]
-    pub fn new(
-        document: Document,
+    /// One line for each mistake.
+    pub fn read(
+        source: Source,
         known: &Tiers,
         environment: Environment<'_>,
-    ) -> Result<Self, (Document, Problems)> {
-        match read(document.value(), known, environment) {
-            Ok(declared) => Ok(Self { document, declared }),
-            Err(problems) => Err((document, problems)),
-        }
+    ) -> Result<Self, Vec<String>> {
+        let document = source.parse().map_err(|error| vec![error.to_string()])?;
+        let declared = read(document.value(), known, environment)
+            .map_err(|problems| lines(&document, &problems))?;
+        Ok(Self { source, declared })
     }
 
     /// What stands in it.
@@ -117,7 +112,11 @@ impl Applicable {
             author,
             &mut Uuid::now_v7,
         )
-        .map_err(|problems| lines(&self.document, &problems))
+        .map_err(|problems| match self.source.parse() {
+            Ok(document) => lines(&document, &problems),
+            // It could be parsed before.
+            Err(error) => vec![error.to_string()],
+        })
     }
 }
 

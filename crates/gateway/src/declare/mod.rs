@@ -61,6 +61,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use apply::apart;
 pub use apply::apply_file;
 pub use changes::{Author, ChangeSet};
 pub use diff::{Diff, Entry, FieldChange};

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use bastide_config::document::{Document, Format};
+use bastide_config::document::{Format, Source};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -385,6 +385,11 @@ fn a_file_is_checked_with_line_and_column() {
     assert_eq!(check("", ".ini").unwrap_err().len(), 1);
     assert_eq!(check("", ".toml").unwrap_err().len(), 1);
     assert_eq!(
+        check("{\"ten\\nants\": []}", ".json").unwrap_err().len(),
+        1,
+        "a line for each mistake, whatever it names"
+    );
+    assert_eq!(
         check("tenants = []", ".toml"),
         Ok(Summary {
             tiers: 0,
@@ -399,11 +404,8 @@ proptest! {
     #[test]
     fn any_text_is_read_or_explained(text in prop_oneof![".{0,200}", "[\\[\\]{}\":,a-z0-9= \n-]{0,200}"]) {
         for format in [Format::Toml, Format::Yaml, Format::Json] {
-            if let Ok(document) = Document::parse("d", format, &text)
-                && let Err((document, problems)) = Applicable::new(document, &RateLimit::default_tiers(), &no_environment)
-            {
-                prop_assert!(!problems.is_empty());
-                prop_assert!(!document.describe_all(&problems).is_empty());
+            if let Err(lines) = Applicable::read(Source::new("d", format, &*text), &RateLimit::default_tiers(), &no_environment) {
+                prop_assert!(!lines.is_empty());
             }
         }
     }
@@ -425,21 +427,18 @@ proptest! {
         let text: String = text.into_iter().collect();
         let formats: &[Format] = if toml { &[Format::Toml] } else { &[Format::Json, Format::Yaml] };
         for format in formats {
-            match Document::parse("d", *format, &text) {
-                Err(error) => prop_assert!(error.to_string().starts_with("d:"), "{error}"),
-                Ok(document) => match Applicable::new(document, &RateLimit::default_tiers(), &no_environment) {
-                    Ok(applicable) => {
-                        // It can be planned, whatever it is.
-                        let plan = applicable.plan(&State::default(), Scope::File, &Keys::new(b"pepper"), &author());
-                        prop_assert!(plan.is_ok(), "{plan:?}");
+            match Applicable::read(Source::new("d", *format, &*text), &RateLimit::default_tiers(), &no_environment) {
+                Ok(applicable) => {
+                    // It can be planned, whatever it is.
+                    let plan = applicable.plan(&State::default(), Scope::File, &Keys::new(b"pepper"), &author());
+                    prop_assert!(plan.is_ok(), "{plan:?}");
+                }
+                Err(lines) => {
+                    prop_assert!(!lines.is_empty());
+                    for line in lines {
+                        prop_assert!(line.starts_with("d:"), "{line}");
                     }
-                    Err((document, problems)) => {
-                        prop_assert!(!problems.is_empty());
-                        for line in document.describe_all(&problems).lines() {
-                            prop_assert!(line.starts_with("d:"), "{line}");
-                        }
-                    }
-                },
+                }
             }
         }
     }

@@ -4,6 +4,7 @@
 //! [`crate::repository`] keeps them, `snapshot` compiles them into what the data plane uses. Their JSON is the
 //! contract of the Admin API: camelCase, absent fields mean their defaults.
 
+mod json_text;
 mod key;
 mod limit;
 pub mod read;
@@ -13,6 +14,7 @@ mod state;
 mod tenant;
 mod transform;
 
+pub use json_text::JsonText;
 pub use key::{ApiKey, KeyHash};
 pub use limit::{OnStoreLoss, RateLimit, Tiers};
 pub use resilience::{

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ApiKey, RateLimit, Route, Tenant, Tiers};
+use super::{ApiKey, JsonText, RateLimit, Route, Tenant, Tiers};
 
 /// Numbers the commits of the repository; every change carries the revision that made it.
 pub type Revision = i64;
@@ -101,9 +101,9 @@ pub struct Audit {
     /// Whose, when it belongs to a tenant.
     pub tenant_id: Option<Uuid>,
     /// The object before; `null` for a creation. Hashes of keys are left out.
-    pub before: serde_json::Value,
+    pub before: JsonText,
     /// The object after; `null` for a deletion.
-    pub after: serde_json::Value,
+    pub after: JsonText,
     /// The request that did it.
     pub request_id: Option<String>,
 }

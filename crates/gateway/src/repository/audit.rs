@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 use bastide_db::{Database, DbError, Row, Transaction, Value, values};
 
 use super::{AuditQuery, CommitError, entity_name, entity_of, rows};
-use crate::model::{Audit, Revision};
+use crate::model::{Audit, JsonText, Revision};
 
 const PAGE_LIMIT: u32 = 1_000;
+
+/// Rows that are made before they are written: of a large change not all at once.
+const BATCH: usize = 1_000;
 
 pub(super) async fn write(
     transaction: &mut Transaction,
@@ -15,31 +18,31 @@ pub(super) async fn write(
     entries: &[Audit],
 ) -> Result<(), CommitError> {
     let row = |entry: &Audit| {
-        let document = |value: &serde_json::Value| {
-            Value::json_opt(Some(value).filter(|value| !value.is_null()))
+        let document = |text: &JsonText| match text.as_str() {
+            Some(text) => Value::Json(text.to_owned()),
+            None => Value::Null,
         };
         let [id, at, tenant_id] = values![entry.id, entry.at, entry.tenant_id];
         let [revision, entity, entity_id] =
             values![revision, entity_name(entry.entity), entry.entity_id];
         let [actor, action, request_id] =
             values![&entry.actor, &entry.action, entry.request_id.clone()];
-        let (before, after) = (document(&entry.before)?, document(&entry.after)?);
-        Ok(vec![
+        let (before, after) = (document(&entry.before), document(&entry.after));
+        vec![
             id, revision, at, actor, action, entity, entity_id, tenant_id, before, after,
             request_id,
-        ])
+        ]
     };
-    let rows = entries
-        .iter()
-        .map(row)
-        .collect::<Result<Vec<_>, DbError>>()?;
     let sql = "INSERT INTO gateway_audit \
                (id, revision, at, actor, action, entity, entity_id, tenant_id, before, after, request_id) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    transaction
-        .execute_each(sql, rows)
-        .await
-        .map_err(DbError::from)?;
+    for batch in entries.chunks(BATCH) {
+        let rows = batch.iter().map(row).collect();
+        transaction
+            .execute_each(sql, rows)
+            .await
+            .map_err(DbError::from)?;
+    }
     Ok(())
 }
 
@@ -84,6 +87,7 @@ pub(super) async fn page(
 }
 
 fn entry(row: &Row) -> Result<Audit, DbError> {
+    let document = |value: Option<serde_json::Value>| value.unwrap_or_default().into();
     let entity = entity_of(row.get("entity")?);
     Ok(Audit {
         id: row.get("id")?,
@@ -93,8 +97,8 @@ fn entry(row: &Row) -> Result<Audit, DbError> {
         entity: entity.ok_or_else(|| rows::column("entity", &"not a kind of object"))?,
         entity_id: row.get("entity_id")?,
         tenant_id: row.get("tenant_id")?,
-        before: row.json_opt("before")?.unwrap_or_default(),
-        after: row.json_opt("after")?.unwrap_or_default(),
+        before: document(row.json_opt("before")?),
+        after: document(row.json_opt("after")?),
         request_id: row.get("request_id")?,
     })
 }

@@ -10,6 +10,9 @@ use crate::model::{Change, Entity, Revision, Tiers};
 /// Deletions are remembered for so many revisions, at least; a node that is further behind loads everything.
 const DELETIONS_KEPT: Revision = 10_000;
 
+/// Rows that are made before they are written: of a large change not all at once.
+const BATCH: usize = 1_000;
+
 const REMEMBER: &str = "ON CONFLICT (entity, id) DO UPDATE SET revision = excluded.revision";
 
 pub(super) async fn commit(database: &Database, commit: Commit) -> Result<Revision, CommitError> {
@@ -127,7 +130,8 @@ impl<'a> Work<'a> {
             };
             let is_new = version == 1;
             let is_next = |run: &Run| run.table.entity != table.entity || run.is_new != is_new;
-            self.flush(run.take_if(|run| is_next(run))).await?;
+            let is_over = |run: &mut Run| is_next(run) || run.rows.len() >= BATCH;
+            self.flush(run.take_if(is_over)).await?;
             let run = run.get_or_insert_with(|| Run {
                 table,
                 is_new,

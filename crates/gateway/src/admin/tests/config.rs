@@ -421,3 +421,27 @@ async fn a_file_takes_over_what_it_names() {
     assert!(lines[0].contains("this key is in use already"), "{lines:?}");
     assert!(!lines[0].contains(TENANT_KEY));
 }
+
+/// The one thread of the control plane has more to do: what is planned must not stop it.
+#[tokio::test]
+async fn planning_leaves_the_thread_to_others() {
+    let api = Api::new();
+    let tenants: Vec<Value> = (0..50).map(|n| json!({"name": format!("t{n}")})).collect();
+    let mut plan = std::pin::pin!(api.json("PUT", "/admin/config", json!({"tenants": tenants})));
+    // Were it planned here, it would be done at the first look.
+    assert!(look_once(&mut plan).await.is_none());
+    api.get("/admin/tenants").await.expect(200);
+    plan.await.expect(200);
+    assert_eq!(api.memory.state().tenants.len(), 50);
+}
+
+/// Looks once.
+async fn look_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(cx) {
+            std::task::Poll::Ready(done) => Some(done),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::model::{
-    ApiKey, Auth, KeyHash, LoadBalancing, ManagedBy, MethodRule, PathType, Protocol, RateLimit,
-    Route, State, Tenant, Upstream, UpstreamUrl,
+    ApiKey, Auth, JsonText, KeyHash, LoadBalancing, ManagedBy, MethodRule, PathType, Protocol,
+    RateLimit, Route, State, Tenant, Upstream, UpstreamUrl,
 };
 
 /// Makes two tests of each function that takes a fixture.
@@ -121,8 +121,8 @@ fn audit(tenant: &Tenant, action: &str) -> Audit {
         entity: Entity::Tenant,
         entity_id: tenant.id,
         tenant_id: Some(tenant.id),
-        before: serde_json::Value::Null,
-        after: serde_json::json!({ "name": tenant.name, "odd": "\u{0}" }),
+        before: JsonText::NULL,
+        after: serde_json::json!({ "name": tenant.name, "odd": "\u{0}" }).into(),
         request_id: None,
     }
 }
