@@ -73,3 +73,53 @@ fn g14_the_page_names_the_variables_and_the_defaults_in_use() {
         "what is secret is not among what is printed"
     );
 }
+
+/// The source of every code that a client can get, and what gives none.
+const CODES: [(&str, &[&str]); 4] = [
+    (include_str!("../../../gateway/src/data/refusal.rs"), &[]),
+    (include_str!("../../../gateway/src/admin/problem.rs"), &[]),
+    (include_str!("../../../routing/src/error.rs"), &[]),
+    // What is wrong with a response is told as `upstream_malformed`.
+    (
+        include_str!("../../../http1/src/error.rs"),
+        &["ResponseError", "EncodeError"],
+    ),
+];
+
+/// The words that a type's `code` (or, with the status, its `parts`) gives.
+fn codes() -> Vec<&'static str> {
+    let mut codes = Vec::new();
+    for (source, without) in CODES {
+        for block in source.split("\nimpl ").skip(1) {
+            let name = block.split_whitespace().next().expect("an impl has a type");
+            let method = ["fn code(", "fn parts("]
+                .iter()
+                .find_map(|method| block.split(method).nth(1));
+            let Some(method) = method.filter(|_| !without.contains(&name)) else {
+                continue;
+            };
+            let body = method.split("\n    }").next().expect("it has an end");
+            codes.extend(body.split('"').skip(1).step_by(2));
+        }
+    }
+    codes
+}
+
+#[test]
+fn g18_the_page_names_every_code() {
+    let codes = codes();
+    for known in [
+        "upstream_failed",
+        "edit_conflict",
+        "path_dot_segment",
+        "bare_lf",
+    ] {
+        assert!(codes.contains(&known), "{known} is not found any more");
+    }
+    for code in codes {
+        assert!(
+            PAGE.contains(&format!("`{code}`")),
+            "docs/gateway.md lacks `{code}`"
+        );
+    }
+}
