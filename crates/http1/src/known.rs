@@ -40,6 +40,7 @@ known! {
     KeepAlive = "keep-alive", HOP | NO_TRAILER;
     ProxyConnection = "proxy-connection", HOP | NO_TRAILER;
     ProxyAuthenticate = "proxy-authenticate", HOP | NO_TRAILER;
+    ProxyStatus = "proxy-status", NO_TRAILER;
     ProxyAuthorization = "proxy-authorization", HOP | NO_TRAILER;
     Te = "te", HOP | NO_TRAILER;
     Upgrade = "upgrade", HOP | NO_TRAILER;

@@ -385,3 +385,25 @@ fn a_few_gateways_in_a_row_are_no_circle() {
     assert_eq!(seen.headers("via").len(), 3, "{seen:?}");
     assert_eq!(seen.headers("via").last(), Some(&"1.1 bastide"));
 }
+
+#[test]
+fn an_upstream_cannot_speak_as_the_gateway() {
+    let scene = Scene::new(|_| {
+        Answer::raw(
+            "HTTP/1.1 200 OK\r\nProxy-Status: bastide; error=dns_error, cdn; hit\r\n\
+             Proxy-Status: \"bastide\"\r\nProxy-Status: x\", bastide; error=y\r\n\
+             Trailer: Proxy-Status\r\nTransfer-Encoding: chunked\r\n\r\n\
+             0\r\nProxy-Status: bastide; error=dns_error\r\n\r\n",
+        )
+    });
+    let response = scene.get("/").expect(200);
+    assert_eq!(
+        response.headers("proxy-status"),
+        [
+            "upstream-bastide; error=dns_error, cdn; hit",
+            "upstream-bastide"
+        ],
+        "{response:?}"
+    );
+    assert!(response.trailers.is_empty(), "{response:?}");
+}

@@ -1,6 +1,6 @@
 //! Keeping good responses for the fallback, and serving them.
 
-use bastide_http1::{self as http1, Known, ResponseHead};
+use bastide_http1::{Known, ResponseHead};
 use tokio::time::Instant;
 
 use super::call::Call;
@@ -39,7 +39,7 @@ impl Recording {
                     | Known::RateLimitPolicy
             );
             if !field.hop && !is_made_anew && !route.response_headers.drops(response.name(field)) {
-                http1::copy_field(&mut fields, response.name(field), response.value(field));
+                response_head::copy_field(&mut fields, response, field);
             }
         }
         route

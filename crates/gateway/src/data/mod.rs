@@ -28,6 +28,7 @@ mod own;
 mod pace;
 pub(crate) mod peer;
 pub(crate) mod phase;
+mod proxy_status;
 mod rate_headers;
 pub(crate) mod refusal;
 mod replay;

@@ -1,9 +1,10 @@
 //! The head that goes to the client, of a forwarded response and of one that the gateway makes itself.
 
-use bastide_http1::{self as http1, Known, ResponseBody, ResponseHead, Version};
+use bastide_http1::{self as http1, Field, Known, ResponseBody, ResponseHead, Version};
 
 use super::call::Call;
 use super::grpc;
+use super::proxy_status;
 use super::rate_headers::RateHeaders;
 use super::refusal::{Refusal, retry_after_seconds};
 use super::request_head::PSEUDONYM;
@@ -77,7 +78,7 @@ pub(crate) fn write_forwarded(
         if ends_here || replaced || (!is_plain && plan.drops(response.name(field))) {
             continue;
         }
-        http1::copy_field(out, response.name(field), response.value(field));
+        copy_field(out, response, field);
     }
     match framing {
         Framing::Length(length) => http1::write_length(out, length),
@@ -227,12 +228,22 @@ pub(crate) fn write_switch(
     for field in response.fields() {
         let ends_here = field.hop || field.known == Known::XRequestId;
         if !ends_here && !route.response_headers.drops(response.name(field)) {
-            http1::copy_field(out, response.name(field), response.value(field));
+            copy_field(out, response, field);
         }
     }
     out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
     write_common(out, call, true);
     http1::end_head(out);
+}
+
+/// Passes on a field of an upstream's.
+pub(crate) fn copy_field(out: &mut Vec<u8>, response: &ResponseHead, field: &Field) {
+    let (name, value) = (response.name(field), response.value(field));
+    if field.known != Known::ProxyStatus {
+        http1::copy_field(out, name, value);
+    } else if let Some(value) = proxy_status::forwarded(value) {
+        http1::copy_field(out, name, &value);
+    }
 }
 
 /// What every response carries.
