@@ -128,8 +128,16 @@ async fn pass<'s>(
     call: &mut Call<'s>,
     scratch: &mut forward::Scratch,
 ) -> Result<Served<'s>, Refused<'s>> {
-    if call.head.upgrade() == Upgrade::Other {
-        return Err(Refusal::UpgradeNotProxied.into());
+    match call.head.upgrade() {
+        Upgrade::None => {}
+        Upgrade::Other => return Err(Refusal::UpgradeNotProxied.into()),
+        // RFC 9110 section 7.8 would have it ignored, but who asks for a WebSocket waits for one and gets the effects of a
+        // POST instead; RFC 6455 sections 4.1 and 4.2.1 want GET, and an error for all else. Forwarded, it would open a tunnel
+        // wherever an upstream is less exact.
+        Upgrade::WebSocket if call.head.method_kind() != Method::Get => {
+            return Err(Refusal::WebSocketMethod.into());
+        }
+        Upgrade::WebSocket => {}
     }
     if request_head::is_looping(call.head) {
         return Err(Refusal::Loop.into());

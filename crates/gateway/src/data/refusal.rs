@@ -27,6 +27,8 @@ pub(crate) enum Refusal {
     MethodNotProxied,
     /// `Upgrade` to anything but `websocket`.
     UpgradeNotProxied,
+    /// `Upgrade: websocket` with a method that opens no WebSocket.
+    WebSocketMethod,
     /// The request came back to a gateway that it had passed too often.
     Loop,
     /// No `X-API-Key`.
@@ -93,7 +95,7 @@ impl Refusal {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Self::Malformed { status, .. } => *status,
-            Self::AmbiguousTarget(_) | Self::UpgradeNotProxied => 400,
+            Self::AmbiguousTarget(_) | Self::UpgradeNotProxied | Self::WebSocketMethod => 400,
             Self::KeyMissing => 401,
             Self::KeyInvalid | Self::TenantInactive => 403,
             Self::NoRoute => 404,
@@ -119,6 +121,7 @@ impl Refusal {
             Self::AmbiguousTarget(error) => error.code(),
             Self::MethodNotProxied => "method_not_proxied",
             Self::UpgradeNotProxied => "upgrade_not_proxied",
+            Self::WebSocketMethod => "websocket_method",
             Self::Loop => "loop_detected",
             Self::KeyMissing => "api_key_missing",
             Self::KeyInvalid => "api_key_invalid",
@@ -150,6 +153,7 @@ impl Refusal {
             Self::AmbiguousTarget(error) => return error.to_string().into(),
             Self::MethodNotProxied => "this method is never forwarded",
             Self::UpgradeNotProxied => "only `Upgrade: websocket` is forwarded",
+            Self::WebSocketMethod => "a WebSocket is opened by GET and by no other method",
             Self::Loop => {
                 "the request passed this gateway too often; look for a route that leads back to it"
             }
@@ -190,6 +194,7 @@ impl Refusal {
             Self::Malformed { .. }
             | Self::AmbiguousTarget(_)
             | Self::UpgradeNotProxied
+            | Self::WebSocketMethod
             | Self::BodyTimeout
             | Self::HeadTimeout => "http_request_error",
             Self::MethodNotProxied
