@@ -95,6 +95,14 @@ fn g20_the_operators_own_page_is_served() {
     assert!(head.body.is_empty());
 }
 
+/// Whoever is known learns of its limit, whatever the answer is.
+#[track_caller]
+fn assert_limit_is_told(response: &Response) {
+    for name in ["X-RateLimit-Limit", "X-RateLimit-Remaining", "RateLimit"] {
+        assert!(response.header(name).is_some(), "{name}: {response:?}");
+    }
+}
+
 #[test]
 fn g20_a_tenant_or_a_route_can_be_switched_alone() {
     let gateway = Gateway::start(Backend::Servers);
@@ -107,12 +115,14 @@ fn g20_a_tenant_or_a_route_can_be_switched_alone() {
     within(SECOND, "the tenant is switched", || {
         gateway.get("/", &a.key).status == 503
     });
+    assert_limit_is_told(&gateway.get("/", &a.key).expect(503));
     gateway.get("/on", &b.key).expect(200);
     switch(&gateway, "platform:maintenance:tenants", None);
     switch(&gateway, "platform:maintenance:routes", Some(&off));
     within(SECOND, "the route is switched", || {
         gateway.get("/off", &b.key).status == 503
     });
+    assert_limit_is_told(&gateway.get("/off", &b.key).expect(503));
     within(SECOND, "the tenant is back", || {
         gateway.get("/", &a.key).status == 200
     });

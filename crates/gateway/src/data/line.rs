@@ -174,12 +174,13 @@ async fn pass<'s>(
             });
         }
     };
+    limits::admit_caller(call).await?;
+    // After the limits, as a route's: whoever is known is told of its limit, and held to it.
     if let (Some(switches), Some(identity)) = (&switches, &call.identity)
         && switches.tenants.contains(&identity.tenant.id)
     {
         return Err(maintenance().into());
     }
-    limits::admit_caller(call).await?;
     let chosen = match open {
         Some(chosen) => chosen,
         None => routes::find(worker, snapshot, call)?,
