@@ -275,3 +275,62 @@ fn an_upstream_that_does_not_take_an_upload_is_blamed_for_it() {
         String::from_utf8_lossy(&answer)
     );
 }
+
+/// What is there to be taken has to be taken; what an upstream does not give is not held against anybody.
+#[test]
+fn a_response_that_nobody_takes_is_given_up_and_slow_or_silent_ones_are_not() {
+    let (gone, is_gone) = std::sync::mpsc::channel();
+    let gone = std::sync::Mutex::new(gone);
+    let server = raw::Server::start(move |mut stream, _| {
+        let head = raw::read_head(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")?;
+        if head.starts_with(b"GET /quiet ") {
+            pause(3 * DEADLINE);
+            return stream.write_all(b"data: late\n\n");
+        }
+        while stream.write_all(&[b'x'; 16 * 1024]).is_ok() {}
+        gone.lock().unwrap().send(head).ok();
+        Ok(())
+    });
+    let (gateway, tenant) = gateway_before(one_worker(), &server.url());
+    let open = |path: &str| {
+        let mut client = gateway.connect();
+        // A small buffer here, so that what is taken shows soon in what the other side may send.
+        rustix::net::sockopt::set_socket_recv_buffer_size(client.stream.get_ref(), 8 * 1024)
+            .unwrap();
+        client.set_patience(4 * DEADLINE);
+        client.send(Request::get(path).key(&tenant.key).bytes());
+        client.read_head().expect(200);
+        client
+    };
+    let (mut quiet, mut slow, _idle) = (open("/quiet"), open("/slow"), open("/idle"));
+    let started = Instant::now();
+    let late = std::thread::spawn(move || quiet.read_some());
+    // 8 KiB a second, for longer than anybody else is waited for.
+    let mut buffer = [0; 2 * 1024];
+    let mut cut = None;
+    while started.elapsed() < 3 * DEADLINE {
+        slow.stream.get_mut().read_exact(&mut buffer).unwrap();
+        pause(Duration::from_millis(250));
+        if cut.is_none()
+            && let Ok(head) = is_gone.try_recv()
+        {
+            cut = Some((head, started.elapsed()));
+        }
+    }
+    let (head, took) = cut.expect("the upstream of who takes nothing is let go of");
+    assert!(
+        head.starts_with(b"GET /idle "),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
+    assert!(took > DEADLINE && took < 2 * DEADLINE + SLACK, "{took:?}");
+    let late = late.join().unwrap().expect("a silent stream is not cut");
+    assert!(
+        String::from_utf8_lossy(&late).contains("data: late"),
+        "{late:?}"
+    );
+    let counted = "gateway_connections_closed_total{reason=\"slow_client\"} 1\n";
+    let metrics = gateway.metrics();
+    assert!(metrics.contains(counted), "{metrics}");
+}

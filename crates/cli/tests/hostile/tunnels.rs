@@ -4,13 +4,14 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio_tungstenite::tungstenite::{
     self, Message, client::IntoClientRequest as _, handshake::client::Request as Handshake,
 };
 
-use crate::harness::wait::pause;
+use crate::harness::wait::{eventually, pause};
 use crate::harness::{Answer, Gateway, Request, TenantKey};
 use crate::raw::{self, Server};
 use crate::scene::{Scene, assert_own, gateway_before, one_worker};
@@ -283,4 +284,88 @@ fn a_tunnel_outlives_a_change_of_its_route() {
     pause(Duration::from_millis(50));
     socket.send(Message::text("still here")).unwrap();
     assert_eq!(socket.read().unwrap(), Message::text("still here"));
+}
+
+#[test]
+fn a_tunnel_in_which_nothing_moves_is_closed_at_both_ends_and_counted() {
+    const IDLE: Duration = Duration::from_millis(800);
+    let (ended, end) = channel::<()>();
+    let ended = Mutex::new(ended);
+    let server = Server::start(move |stream, _| {
+        let Ok(mut socket) = tungstenite::accept(stream) else {
+            return Ok(());
+        };
+        while let Ok(message) = socket.read() {
+            socket.send(message).ok();
+        }
+        ended.lock().unwrap().send(()).ok();
+        Ok(())
+    });
+    let gateway = Gateway::start(one_worker());
+    let tenant = gateway.tenant("acme");
+    gateway.route(json!({
+        "tenantId": tenant.id, "method": "*", "path": "/", "pathType": "prefix", "upstreams": [{ "url": server.url() }],
+        "resilience": { "timeout": { "tunnelIdleMs": IDLE.as_millis() as u64, "idleMs": 100 } },
+    }));
+    let mut socket = connect(&gateway, &tenant);
+    // What moves at all may go on for longer than that, and what holds for bodies is nothing to it.
+    for _ in 0..8 {
+        pause(IDLE / 4);
+        socket.send(Message::text("still here")).unwrap();
+        assert_eq!(socket.read().unwrap(), Message::text("still here"));
+    }
+    let silent = Instant::now();
+    assert!(socket.read().is_err());
+    assert!(silent.elapsed() >= IDLE / 2, "{:?}", silent.elapsed());
+    end.recv_timeout(raw::PATIENCE)
+        .expect("the upstream hears of it");
+    let counted = "gateway_connections_closed_total{reason=\"tunnel_idle\"} 1\n";
+    let metrics = gateway.metrics();
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+/// A peer that lost its power says nothing, and its connection would stay for as long as it may be idle.
+#[test]
+fn kernels_look_for_dead_peers_on_both_sides() {
+    let server = echo();
+    let (gateway, tenant) = gateway_before(one_worker(), &server.url());
+    let socket = connect(&gateway, &tenant);
+    let client = socket.get_ref().local_addr().unwrap().port();
+    // Ports of both ends in hexadecimal digits, and which timer runs: 2 is the one that asks whether the peer lives.
+    let is_watched = |matches: &dyn Fn(u16, u16) -> bool| {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().skip(1).any(|line| {
+            let cells: Vec<&str> = line.split_whitespace().collect();
+            let port =
+                |cell: &str| u16::from_str_radix(cell.rsplit(':').next().unwrap(), 16).unwrap();
+            matches(port(cells[1]), port(cells[2]))
+                && cells[3] == "01"
+                && cells[5].starts_with("02:")
+        })
+    };
+    let (public, upstream) = (gateway.public.port(), server.address.port());
+    eventually("the client's connection is watched", || {
+        is_watched(&|own, other| own == public && other == client)
+    });
+    eventually("the upstream's connection is watched", || {
+        is_watched(&|_, other| other == upstream)
+    });
+}
+
+#[test]
+fn a_websocket_is_opened_by_get_alone() {
+    let scene = Scene::new(|_| Answer::text("fine"));
+    for method in ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PROPFIND"] {
+        let mut client = scene.gateway.connect();
+        client.send(format!(
+            "{method} /chat HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n{UPGRADE}\r\n",
+            scene.tenant.key
+        ));
+        let response = client.read(method == "HEAD");
+        assert_eq!(response.status, 400, "{method}: {response:?}");
+        if method != "HEAD" {
+            assert_eq!(response.code(), "websocket_method", "{method}");
+        }
+    }
+    assert_eq!(scene.upstream.count(), 0, "the upstream sees none of them");
 }

@@ -213,6 +213,13 @@ impl Client {
         .await
     }
 
+    /// Bytes that the client has taken so far: what its kernel has acknowledged, for ours may hold megabytes that nobody reads;
+    /// over a shared connection, what was let through.
+    pub(crate) fn taken(&self) -> u64 {
+        let acknowledged = self.stream.bytes_acknowledged();
+        acknowledged.unwrap_or_else(|| self.out.total())
+    }
+
     /// Notes bytes that a tunnel moved.
     pub(crate) fn note_tunnel(&mut self, traffic: Traffic) {
         self.tunnelled.received += traffic.received;

@@ -1,7 +1,7 @@
 //! One attempt at one upstream over HTTP/1.1: the request goes up while the response may already come down.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bastide_http1::{
@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::body::{PumpError, Sink, Source, poll_pump};
 use super::client::Client;
 use super::outgoing::Outgoing;
-use super::pace::{GRACE, Pace, Progress, Times};
+use super::pace::{GRACE, Pace, Progress, Taking, Times};
 use super::response_head::Framing;
+use super::stream::Stream;
 use super::upload::Upload;
 use crate::upstream::pool::Connection;
 
@@ -67,8 +68,10 @@ pub(crate) enum Failure {
 /// Which side broke a response off. The client sees a response cut short, never one that looks whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RelayError {
-    /// The client went away or took nothing for too long.
+    /// The client went away, or had not taken all when the time for everything was over.
     Client,
+    /// The client took too little of what was there.
+    SlowClient,
     /// The upstream broke off or sent nothing for too long.
     Upstream,
 }
@@ -240,9 +243,10 @@ impl Attempt {
         let mut decoder = BodyDecoder::new(exchange.response.body(), exchange.limits);
         let mut encoder = BodyEncoder::new(ResponseBody::from(framing));
         let mut moved = 0;
-        let mut progress = Progress::default();
+        let (mut progress, mut taking) = (Progress::default(), Taking::default());
         let times = self.times;
-        times.arm(&mut exchange.client.deadline, self.since, times.idle);
+        let span = taking_span(exchange.client).min(times.idle);
+        let mut quiet = self.since + times.idle;
         poll_fn(|cx| {
             match self.poll_upload(cx, exchange) {
                 Poll::Ready(Err(PumpError::Sink) | Ok(())) | Poll::Pending => {}
@@ -270,17 +274,29 @@ impl Attempt {
             if upload.is_done() && client.has_left(cx) {
                 return Poll::Ready(Err(RelayError::Client));
             }
-            while client.deadline.poll(cx).is_ready() {
-                if times.is_over() || !progress.goes_on(moved + upload.moved()) {
+            loop {
+                let due = taking.due(!client.out.is_empty(), span);
+                let at = due.map_or(quiet, |due| due.min(quiet));
+                client.deadline.set(times.until(at));
+                ready!(client.deadline.poll(cx));
+                let now = Instant::now();
+                if !taking.goes_on(now, span, || client.taken()) {
+                    return Poll::Ready(Err(RelayError::SlowClient));
+                }
+                let mut is_quiet = false;
+                if now >= quiet {
+                    quiet = now + times.idle;
+                    // What our kernel keeps for the client moves on unseen, so where its pace is measured that decides.
+                    is_quiet = !progress.goes_on(moved + upload.moved()) && !taking.is_measured();
+                }
+                if is_quiet || times.is_over() {
                     return Poll::Ready(Err(if client.out.is_empty() {
                         RelayError::Upstream
                     } else {
                         RelayError::Client
                     }));
                 }
-                times.arm(&mut client.deadline, Instant::now(), times.idle);
             }
-            Poll::Pending
         })
         .await?;
         if decoder.is_done() {
@@ -288,6 +304,15 @@ impl Attempt {
         } else {
             Err(RelayError::Upstream)
         }
+    }
+}
+
+/// Over which time a client's pace is measured. What a shared connection takes comes in larger steps, and from many exchanges in
+/// turn.
+fn taking_span(client: &Client) -> Duration {
+    match client.stream {
+        Stream::Socket(_) => GRACE,
+        Stream::Inbound(_) | Stream::Outbound(_) => 6 * GRACE,
     }
 }
 

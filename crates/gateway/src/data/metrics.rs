@@ -31,8 +31,40 @@ pub(crate) struct Metrics {
     in_flight: Family<LocalGauge>,
     refusals: Family<LocalCounter>,
     connections: Family<LocalGauge>,
+    closed: Family<LocalCounter>,
     stale: Family<LocalCounter>,
     upstreams: Families,
+}
+
+/// Why the gateway ended a client's connection, or its exchange over HTTP/2, that the client had not ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Closed {
+    /// Nothing moved in a WebSocket.
+    TunnelIdle,
+    /// What waited for the client was not taken.
+    SlowClient,
+    /// It was idle and another one needed the room.
+    MadeRoom,
+    /// There was no room for it.
+    NoRoom,
+}
+
+impl Closed {
+    const ALL: [Self; 4] = [
+        Self::TunnelIdle,
+        Self::SlowClient,
+        Self::MadeRoom,
+        Self::NoRoom,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::TunnelIdle => "tunnel_idle",
+            Self::SlowClient => "slow_client",
+            Self::MadeRoom => "made_room",
+            Self::NoRoom => "no_room",
+        }
+    }
 }
 
 impl Metrics {
@@ -76,6 +108,12 @@ impl Metrics {
                 MAX_SERIES,
             ),
             connections: registry.family("gateway_connections", "Open connections", &["side"], 4),
+            closed: registry.family(
+                "gateway_connections_closed",
+                "Connections and HTTP/2 exchanges of clients that the gateway ended by itself",
+                &["reason"],
+                Closed::ALL.len(),
+            ),
             stale: registry.family(
                 "gateway_stale_connections",
                 "Pooled connections that an upstream had closed just before they were used",
@@ -114,6 +152,7 @@ pub(crate) struct WorkerMetrics {
     idle_upstreams: Arc<LocalGauge>,
     in_flight: Arc<LocalGauge>,
     stale: Arc<LocalCounter>,
+    closed: [Arc<LocalCounter>; Closed::ALL.len()],
     counted: Kept<(Uuid, Uuid, Method, u16), Arc<LocalCounter>>,
     by_route: Kept<(Uuid, Uuid), ByRoute>,
     refused: Kept<Uuid, Arc<LocalCounter>>,
@@ -128,7 +167,7 @@ struct ByRoute {
 }
 
 /// Bytes that one request moved between the client and the gateway, before TLS.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) received: u64,
     pub(crate) sent: u64,
@@ -146,6 +185,7 @@ impl Drop for InFlight<'_> {
 impl WorkerMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let connections = metrics.connections.shard();
+        let closed = metrics.closed.shard();
         Self {
             requests: metrics.requests.shard(),
             durations: metrics.durations.shard(),
@@ -156,6 +196,7 @@ impl WorkerMetrics {
             idle_upstreams: connections.series(&["upstream_idle"]),
             in_flight: metrics.in_flight.shard().series(&[]),
             stale: metrics.stale.shard().series(&[]),
+            closed: Closed::ALL.map(|reason| closed.series(&[reason.name()])),
             counted: Kept::default(),
             by_route: Kept::default(),
             refused: Kept::default(),
@@ -225,6 +266,11 @@ impl WorkerMetrics {
     /// Counts a pooled connection that turned out to be dead.
     pub(crate) fn stale_connection(&self) {
         self.stale.add(1);
+    }
+
+    /// Counts a connection that the gateway ended.
+    pub(crate) fn closed(&self, reason: Closed) {
+        self.closed[reason as usize].add(1);
     }
 
     pub(crate) fn set_connections(&self, clients: usize, idle_upstreams: usize) {

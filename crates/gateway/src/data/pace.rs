@@ -9,8 +9,8 @@ use super::deadline::Deadline;
 /// The first seconds of a body, in which its pace is not looked at.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
-/// Bytes per second that a client must send of its body, over each [`GRACE`]. A total time would cut off honest uploads
-/// on thin lines; one byte a minute is no honest upload.
+/// Bytes per second that a client must send of its body, or take of a response's, over each [`GRACE`]. A total time would cut
+/// off honest clients on thin lines; one byte a minute is not honest.
 const MIN_RATE: u64 = 256;
 
 /// How long an attempt may take.
@@ -26,8 +26,12 @@ pub(crate) struct Times {
 
 impl Times {
     pub(crate) fn arm(&self, deadline: &mut Deadline, now: Instant, after: Duration) {
-        let at = now + after;
-        deadline.set(self.total.map_or(at, |total| at.min(total)));
+        deadline.set(self.until(now + after));
+    }
+
+    /// This time, or the end of everything if that comes first.
+    pub(crate) fn until(&self, at: Instant) -> Instant {
+        self.total.map_or(at, |total| at.min(total))
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -35,7 +39,7 @@ impl Times {
     }
 }
 
-/// Whether an upload goes on at a pace that is more than a drip.
+/// Whether a body goes on at a pace that is more than a drip.
 pub(crate) struct Pace {
     since: Instant,
     moved: u64,
@@ -64,5 +68,90 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn goes_on(&mut self, moved: u64) -> bool {
         std::mem::replace(&mut self.moved, moved) != moved
+    }
+}
+
+/// Whether a client takes what waits for it. Only the time counts in which something does: of an upstream that is silent
+/// nobody knows how fast its client is.
+#[derive(Default)]
+pub(crate) struct Taking {
+    /// When to look again, while something waits.
+    due: Option<Instant>,
+    pace: Option<Pace>,
+}
+
+impl Taking {
+    /// When to look, given whether something waits now.
+    pub(crate) fn due(&mut self, is_waiting: bool, span: Duration) -> Option<Instant> {
+        if !is_waiting {
+            *self = Self::default();
+            return None;
+        }
+        Some(*self.due.get_or_insert_with(|| Instant::now() + span))
+    }
+
+    /// Whether it was taken fast enough, as far as it is time to tell. `taken` tells how much ever was. The first span is not
+    /// looked at.
+    pub(crate) fn goes_on(
+        &mut self,
+        now: Instant,
+        span: Duration,
+        taken: impl FnOnce() -> u64,
+    ) -> bool {
+        if self.due.is_none_or(|due| now < due) {
+            return true;
+        }
+        self.due = Some(now + span);
+        match &mut self.pace {
+            Some(pace) => pace.goes_on(taken()),
+            none => {
+                *none = Some(Pace::new(now, taken()));
+                true
+            }
+        }
+    }
+
+    /// Whether something has waited for long enough that it is known how fast it is taken.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.pace.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets time pass, second by second, while something waits and `rate` bytes a second are taken. When it went too slowly.
+    async fn wait(taking: &mut Taking, seconds: u64, rate: u64) -> Option<u64> {
+        let mut taken = 1_000_000;
+        for second in 1..=seconds {
+            taking.due(true, GRACE);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            taken += rate;
+            if !taking.goes_on(Instant::now(), GRACE, || taken) {
+                return Some(second);
+            }
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_or_drips_is_told_after_two_spans_and_a_thin_line_never() {
+        assert_eq!(wait(&mut Taking::default(), 100, 0).await, Some(20));
+        assert_eq!(
+            wait(&mut Taking::default(), 100, MIN_RATE - 1).await,
+            Some(20)
+        );
+        assert_eq!(wait(&mut Taking::default(), 1_000, MIN_RATE).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nothing_waits_does_not_count() {
+        let mut taking = Taking::default();
+        for _ in 0..10 {
+            assert_eq!(wait(&mut taking, 19, 0).await, None);
+            assert_eq!(taking.due(false, GRACE), None);
+            tokio::time::advance(Duration::from_secs(3600)).await;
+        }
     }
 }

@@ -1,14 +1,32 @@
 //! A connection's bytes, whatever carries them: TCP, a Unix socket, or TLS over TCP.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::buffer::Buffer;
 use super::kernel;
+
+/// How long a TCP connection is silent before the other side's kernel is asked whether it still lives, and after what time
+/// and how many questions without an answer it is taken for dead: two minutes in all. A peer that lost its network says
+/// nothing; without this a tunnel or an event stream would wait for it as long as it may be idle.
+const PROBE_AFTER: Duration = Duration::from_mins(1);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
+
+/// Has the kernel find out when the other side is gone. What a listening socket is told holds for all that it accepts.
+pub(crate) fn watch_for_death(socket: impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(&socket, PROBE_AFTER)?;
+    sockopt::set_tcp_keepintvl(&socket, PROBE_EVERY)?;
+    sockopt::set_tcp_keepcnt(&socket, PROBES)?;
+    Ok(sockopt::set_socket_keepalive(&socket, true)?)
+}
 
 pub(crate) enum Socket {
     Tcp(TcpStream),
@@ -108,7 +126,10 @@ impl Socket {
     pub(crate) fn bytes_acknowledged(&self) -> Option<u64> {
         match self {
             Self::Tcp(stream) => crate::sys::tcp_bytes_acknowledged(stream).ok(),
-            Self::Unix(_) | Self::TlsServer(_) | Self::TlsClient(_) => None,
+            // With what TLS adds to them.
+            Self::TlsServer(tls) => crate::sys::tcp_bytes_acknowledged(tls.get_ref().0).ok(),
+            // Those of an upstream are compared with bytes before TLS.
+            Self::Unix(_) | Self::TlsClient(_) => None,
         }
     }
 

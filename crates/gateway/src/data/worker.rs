@@ -23,7 +23,7 @@ use super::idle::Seat;
 use super::metrics::WorkerMetrics;
 use super::peer::Peer;
 use super::phase::Phase;
-use super::socket::Socket;
+use super::socket::{Socket, watch_for_death};
 use super::{Shared, connection};
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::Pool;
@@ -231,6 +231,10 @@ async fn accept(worker: Rc<Worker>, socket: StdListener) {
             return;
         }
     };
+    // Also on a socket that was handed over. One that cannot be told serves as well, and notices the dead later.
+    if let Err(error) = watch_for_death(&listener) {
+        tracing::warn!(%error, "clients that are gone without a word will not be noticed");
+    }
     let mut told = None;
     loop {
         match listener.accept().await {

@@ -77,6 +77,9 @@ pub struct Timeouts {
     /// Milliseconds without a byte in a body, either way. Default 60 000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
+    /// Milliseconds without a byte in a WebSocket, either way. Default 3 600 000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_idle_ms: Option<u64>,
 }
 
 /// Active probes: `GET endpoint` on every upstream.

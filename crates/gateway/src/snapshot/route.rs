@@ -24,6 +24,9 @@ const HEAD: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Quiet chats are no mistake, and their programs ping; what is silent for an hour has been forgotten by both.
+const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
+
 /// A process holds one for each route, and most routes ask for little: what only some have stands in a box.
 pub(crate) struct RouteEntry {
     pub(crate) id: Uuid,
@@ -53,6 +56,7 @@ pub(crate) struct Retrying {
 pub(crate) struct RouteTimes {
     pub(crate) connect: Duration,
     pub(crate) idle: Duration,
+    pub(crate) tunnel_idle: Duration,
     pub(crate) total: Option<Duration>,
     default: Option<Duration>,
     by_method: Box<[(Method, Duration)]>,
@@ -171,6 +175,7 @@ impl RouteTimes {
         Self {
             connect: millis(times.connect_ms).unwrap_or(CONNECT),
             idle: millis(times.idle_ms).unwrap_or(IDLE),
+            tunnel_idle: millis(times.tunnel_idle_ms).unwrap_or(TUNNEL_IDLE),
             total: millis(times.total_ms),
             default: millis(times.default),
             by_method: times

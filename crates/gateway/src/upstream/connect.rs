@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::origin::Origin;
-use crate::data::socket::Socket;
+use crate::data::socket::{Socket, watch_for_death};
 use crate::http2::{self, SharedConnection};
 use crate::model::{Protocol, UpstreamAddress};
 
@@ -53,6 +53,7 @@ async fn connect_tcp(origin: &Origin, host: &str) -> io::Result<TcpStream> {
             Ok(stream) => {
                 // Heads and small bodies are written whole; waiting for more would only delay them.
                 stream.set_nodelay(true)?;
+                watch_for_death(&stream)?;
                 return Ok(stream);
             }
             Err(error) => last = Some(error),

@@ -9,7 +9,7 @@ use super::Forwarding;
 use crate::data::connection::After;
 use crate::data::exchange::{Attempt, RelayError};
 use crate::data::line::Served;
-use crate::data::metrics::Reason;
+use crate::data::metrics::{Closed, Reason};
 use crate::data::phase::Phase;
 use crate::data::refusal::Refusal;
 use crate::data::response_head::{self, Framing};
@@ -102,6 +102,10 @@ impl<'s> Forwarding<'_, 's> {
             record.finish(self.route);
         }
         keep &= exchange.upload.is_drained();
+        if relayed == Err(RelayError::SlowClient) {
+            self.worker.metrics.closed(Closed::SlowClient);
+            tracing::debug!(route = %self.route.spec.id, client = %self.call.peer.ip, "a client takes its response too slowly; it is cut off");
+        }
         let after = match relayed {
             Ok(()) if keep => After::KeepAlive,
             Ok(()) => After::Close,

@@ -89,6 +89,7 @@ fn timeouts(fields: &mut Fields<'_, '_>) -> Option<Timeouts> {
         connect_ms: fields.optional("connectMs", millis()),
         total_ms: fields.optional("totalMs", millis()),
         idle_ms: fields.optional("idleMs", millis()),
+        tunnel_idle_ms: fields.optional("tunnelIdleMs", millis()),
     })
 }
 

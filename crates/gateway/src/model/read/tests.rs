@@ -38,7 +38,7 @@ fn right_routes_are_accepted() {
         json!({"transform": {"request": {"headers": {"set": {"Host": "b"}, "remove": ["Cookie"], "add": {"X-A": ""}}}}}),
         json!({"transform": {"request": {"pathRewrite": {"pattern": "^/a/(.*)", "replacement": "/$1"}}}}),
         json!({"resilience": {"fallback": {"statusCode": 204}, "retry": {"baseDelayMs": 60_000}}}),
-        json!({"resilience": {"timeout": {"byMethod": {"GET": 1}, "connectMs": 1, "totalMs": 1, "idleMs": 1}}}),
+        json!({"resilience": {"timeout": {"byMethod": {"GET": 1}, "connectMs": 1, "totalMs": 1, "idleMs": 1, "tunnelIdleMs": 1}}}),
     ];
     for patch in accepted {
         let route = read_route(&with(patch.clone()))
