@@ -148,15 +148,22 @@ fn g17_an_upstream_that_is_not_who_it_should_be_is_502_and_the_log_says_why() {
             !response.text().contains("localhost"),
             "clients learn nothing about what is behind: {response:?}"
         );
+        for _ in 0..5 {
+            gateway.get("/", &tenant.key).expect(502);
+        }
         let port = secure.relay.address().port().to_string();
-        eventually(what, || {
-            gateway.stdout().lines().any(|line| {
+        let told = || {
+            let log = gateway.stdout();
+            let lines = log.lines().filter(|line| {
                 line.contains("WARN")
                     && line.contains(why)
                     && line.contains(&port)
                     && line.contains("--upstream-ca")
-            })
-        });
+            });
+            lines.count()
+        };
+        eventually(what, || told() > 0);
+        assert_eq!(told(), 1, "{what}: not for every request");
         assert_eq!(secure.upstream.count(), 0, "{what}");
     }
 }

@@ -39,10 +39,16 @@ pub(crate) async fn dial(
     patience: Duration,
 ) -> Result<Connection, (Reason, Refusal)> {
     match timeout(patience, make(worker, endpoint, is_tunnel)).await {
-        Ok(Ok(connection)) => Ok(connection),
+        Ok(Ok(connection)) => {
+            if endpoint.state.note_tls(false) {
+                tracing::info!(route = %route.spec.id, upstream = %endpoint.url, "the TLS handshake with an upstream succeeds again");
+            }
+            Ok(connection)
+        }
         Ok(Err(error)) => {
             let why = Unreachable::of(&error);
-            if why.is_lasting() {
+            // Said once and not for every request, which would be as many lines as there are clients.
+            if why.is_lasting() && endpoint.state.note_tls(true) {
                 tracing::warn!(route = %route.spec.id, upstream = %endpoint.url, %error, "the TLS handshake with an upstream failed; roots of your own are given with --upstream-ca");
             } else {
                 tracing::debug!(route = %route.spec.id, upstream = %endpoint.url, %error, "an upstream cannot be reached");

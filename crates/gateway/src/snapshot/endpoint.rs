@@ -1,7 +1,7 @@
 //! An endpoint of a route: where it is, and how it has behaved.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bastide_resilience::balance::Load;
@@ -68,6 +68,8 @@ pub(crate) struct EndpointState {
     pub(crate) health: Health,
     pub(crate) breaker: Option<Box<Breaker>>,
     pub(crate) load: Load,
+    /// Whether the last TLS handshake with it failed for a reason that lasts.
+    is_tls_failing: AtomicBool,
     rules: Option<Box<Rules>>,
     /// Who tells the other nodes, if there may be any.
     news: Option<NewsSender>,
@@ -109,6 +111,7 @@ impl EndpointState {
                 }))
             }),
             load: Load::default(),
+            is_tls_failing: AtomicBool::new(false),
             rules: (breaker.is_some() || health.is_some()).then(|| Box::new(rules)),
             news,
         }
@@ -123,6 +126,13 @@ impl EndpointState {
         let rules = self.rules.as_ref();
         rules.and_then(|rules| rules.breaker.as_ref()) == breaker
             && rules.and_then(|rules| rules.health.as_ref()) == health
+    }
+
+    /// Notes whether a TLS handshake with it failed for a reason that lasts. Tells whether that is news.
+    pub(crate) fn note_tls(&self, is_failing: bool) -> bool {
+        // Looked at before it is written: all workers share it, and it hardly ever changes.
+        self.is_tls_failing.load(Ordering::Relaxed) != is_failing
+            && self.is_tls_failing.swap(is_failing, Ordering::Relaxed) != is_failing
     }
 
     /// Whether anybody probes it.
