@@ -71,6 +71,12 @@ struct Run {
     /// HTML page of maintenance mode [env: MAINTENANCE_PAGE]
     #[arg(long, value_name = "FILE")]
     maintenance_page: Option<String>,
+    /// Connections of clients at a time [env: MAX_CONNECTIONS] [default: as many as there are descriptors for]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<String>,
+    /// How long a client's connection is kept without a request [env: KEEP_ALIVE_TIMEOUT] [default: 75s]
+    #[arg(long, value_name = "TIME")]
+    keep_alive_timeout: Option<String>,
     /// How long to accept connections after SIGTERM [env: DRAIN_DELAY] [default: 5s in production, else 0s]
     #[arg(long, value_name = "TIME")]
     drain_delay: Option<String>,
@@ -124,6 +130,8 @@ impl Run {
             workers: self.workers.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             maintenance_page: self.maintenance_page.clone(),
+            max_connections: self.max_connections.clone(),
+            keep_alive_timeout: self.keep_alive_timeout.clone(),
             drain_delay: self.drain_delay.clone(),
             drain_timeout: self.drain_timeout.clone(),
             access_log: self.access_log.clone(),

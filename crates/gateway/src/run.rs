@@ -22,6 +22,7 @@ use crate::control::Control;
 use crate::data::listen::{ListenError, Sockets};
 use crate::data::metrics::Metrics;
 use crate::data::phase::{Phase, PhaseCell};
+use crate::data::room::Room;
 use crate::data::{Clock, Shared, tls, worker};
 use crate::front::Front;
 use crate::handover::{Inherited, Program, Supervisor, UpgradeError, successor};
@@ -79,7 +80,9 @@ impl Gateway {
         for setting in &settings.effective {
             tracing::debug!(setting = setting.name, value = setting.shown, origin = %setting.origin, "a setting in use");
         }
-        start::raise_descriptor_limit();
+        let descriptors = start::raise_descriptor_limit();
+        let max_connections = start::max_connections(&settings, descriptors);
+        tracing::debug!(max_connections, "so many connections of clients are taken");
         let program = Program::of_this_process();
         let supervisor = Supervisor::of_this_process();
         let ready = inherited.take_ready();
@@ -174,6 +177,8 @@ impl Gateway {
             legacy: LegacyVerifier::new(upgrades),
             limiter,
             limits: Limits::default(),
+            room: Room::new(max_connections),
+            keep_alive: settings.keep_alive_timeout,
             trusted: settings.trusted.clone(),
             maintenance: Arc::clone(&maintenance),
             maintenance_page: page,

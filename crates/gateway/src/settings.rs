@@ -61,6 +61,10 @@ pub struct Flags {
     pub trusted_proxies: Option<String>,
     /// `--maintenance-page`
     pub maintenance_page: Option<String>,
+    /// `--max-connections`
+    pub max_connections: Option<String>,
+    /// `--keep-alive-timeout`
+    pub keep_alive_timeout: Option<String>,
     /// `--drain-delay`
     pub drain_delay: Option<String>,
     /// `--drain-timeout`
@@ -102,6 +106,11 @@ pub struct Settings {
     pub trusted: TrustedPeers,
     /// The page of maintenance mode.
     pub maintenance_page: Option<PathBuf>,
+    /// Clients' connections that are open at a time. `None` means as many as there are descriptors for.
+    pub max_connections: Option<usize>,
+    /// How long a client's connection is kept without a request. Default 75 s, longer than the load balancers in front of us
+    /// keep theirs, so that it is them who let go first.
+    pub keep_alive_timeout: Duration,
     /// How long connections are still accepted after SIGTERM. Default 5 s in production, else 0.
     pub drain_delay: Duration,
     /// How long requests in flight may take after that. Default 30 s.
@@ -230,7 +239,16 @@ impl Settings {
             .flag("--maintenance-page", flags.maintenance_page.as_deref())
             .optional(parse::string(1..=4096))
             .map(PathBuf::from);
+        let max_connections = reader
+            .variable("MAX_CONNECTIONS")
+            .flag("--max-connections", flags.max_connections.as_deref())
+            .example("10000")
+            .optional(parse::integer(1..=10_000_000_usize));
         let hour = Duration::from_secs(3600);
+        let keep_alive_timeout = reader
+            .variable("KEEP_ALIVE_TIMEOUT")
+            .flag("--keep-alive-timeout", flags.keep_alive_timeout.as_deref())
+            .or("75s", parse::duration(Duration::from_millis(1)..=hour));
         let drain_delay = reader
             .variable("DRAIN_DELAY")
             .flag("--drain-delay", flags.drain_delay.as_deref())
@@ -307,6 +325,8 @@ impl Settings {
             key_pepper: storage.key_pepper,
             trusted,
             maintenance_page,
+            max_connections,
+            keep_alive_timeout: keep_alive_timeout.expect(all_read),
             drain_delay: drain_delay.expect(all_read),
             drain_timeout: drain_timeout.expect(all_read),
             upgrade_timeout: upgrade_timeout.expect(all_read),

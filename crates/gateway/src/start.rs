@@ -115,18 +115,48 @@ const PEPPER_PROOF: &str = "key_pepper_proof";
 /// What is hashed to compare peppers without keeping them.
 const PROOF_TEXT: &str = "bastide key pepper";
 
+/// Descriptors that are not there for connections: files, listening sockets, the database's; and those of each worker.
+const OWN_DESCRIPTORS: u64 = 64;
+const OWN_DESCRIPTORS_OF_WORKER: u64 = 8;
+
+/// How many connections of clients may be open at a time: as many as was said, or as many as there are descriptors for, where
+/// each needs one more for an upstream.
+pub(crate) fn max_connections(settings: &Settings, descriptors: u64) -> usize {
+    let own = OWN_DESCRIPTORS + OWN_DESCRIPTORS_OF_WORKER * settings.workers as u64;
+    let room = usize::try_from(descriptors.saturating_sub(own) / 2).unwrap_or(usize::MAX);
+    match settings.max_connections {
+        None => room.max(1),
+        Some(wanted) => {
+            if wanted > room {
+                tracing::warn!(
+                    max_connections = wanted,
+                    open_files = descriptors,
+                    "the limit of open files is too low for so many connections and as many to upstreams; raise it (LimitNOFILE= of systemd)"
+                );
+            }
+            wanted
+        }
+    }
+}
+
 /// Lets this process open as many descriptors as it may at all: the usual soft limit, 1 024, is for programs that use
-/// `select`, and would be reached by some hundreds of clients.
-pub(crate) fn raise_descriptor_limit() {
+/// `select`, and would be reached by some hundreds of clients. Returns how many it may open.
+pub(crate) fn raise_descriptor_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         ..limit
     };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files stays where it is");
-    }
+    let in_force = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files stays where it is");
+            limit
+        }
+    };
+    // None is no limit.
+    in_force.current.unwrap_or(u64::MAX)
 }
 
 /// Makes the directory, for its owner alone.

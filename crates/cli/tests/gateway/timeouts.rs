@@ -339,3 +339,22 @@ fn g9_the_total_time_holds_across_retries_and_what_is_waited_for_between_them() 
         );
     }
 }
+
+#[test]
+fn g9_a_connection_without_a_request_is_kept_for_as_long_as_is_said() {
+    let options = Options::new(Backend::Embedded).arg("--keep-alive-timeout", "700ms");
+    let gateway = Gateway::start(options);
+    let upstream = Upstream::named("a");
+    let tenant = gateway.tenant_before(&upstream);
+    let mut client = gateway.connect();
+    let request = Request::get("/").key(&tenant.key);
+    client.call(&request).expect(200);
+    client.call(&request).expect(200);
+    let started = Instant::now();
+    assert!(client.is_closed());
+    let took = started.elapsed();
+    assert!(
+        took >= Duration::from_millis(500) && took < Duration::from_secs(8),
+        "{took:?}"
+    );
+}

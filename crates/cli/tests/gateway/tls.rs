@@ -389,3 +389,27 @@ fn g19_a_drain_by_tls_loses_nothing() {
     );
     assert!(scene.gateway.wait().success());
 }
+
+/// Whoever has not asked for anything yet loses nothing.
+#[test]
+fn g19_a_client_that_has_not_sent_a_request_does_not_hold_the_drain() {
+    let mut scene = Scene::start();
+    let silent = TcpStream::connect(scene.gateway.public).unwrap();
+    let mut half = TcpStream::connect(scene.gateway.public).unwrap();
+    // The beginning of a ClientHello of 512 bytes.
+    half.write_all(&[22, 3, 1, 2, 0, 1]).unwrap();
+    let connect = |protocol: &[u8]| {
+        let config = scene.authority.client_offering(&[protocol]);
+        TlsClient::try_connect(scene.gateway.public, config).unwrap()
+    };
+    let agreed = [connect(b"h2"), connect(b"http/1.1")];
+    let started = Instant::now();
+    scene.gateway.terminate();
+    assert!(scene.gateway.wait().success());
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        started.elapsed()
+    );
+    drop((silent, half, agreed));
+}

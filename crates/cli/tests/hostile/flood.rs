@@ -16,7 +16,7 @@ const SLACK: Duration = Duration::from_millis(15);
 const SLOW_HASH: &str = "$2b$10$abcdefghijklmnopqrstuunPKr0wtmDlW0zEQCy9Y0ZLm2suzv4ZS";
 
 /// Processor time that a process has used, in the kernel's ticks.
-fn ticks(process: u32) -> f64 {
+pub(crate) fn ticks(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields = stat.rsplit(')').next().unwrap().split_whitespace();
     // User and system time; the process's name, which is left out here, is the second of all fields.

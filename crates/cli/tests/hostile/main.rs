@@ -24,6 +24,7 @@ mod headers;
 mod path_confusion;
 mod poisoned_connections;
 mod reloads;
+mod room;
 mod slow_clients;
 mod smuggled_bodies;
 mod smuggling;

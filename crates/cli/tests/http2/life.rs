@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -166,5 +166,40 @@ fn a_thousand_reloads_under_load_fail_no_request() {
             "from {warm} to {after} KiB"
         );
         assert_eq!(upstream.connections(), 1, "a reload costs no connection");
+    });
+}
+
+#[test]
+fn a_connection_without_a_request_is_told_to_go_when_its_time_is_over() {
+    let upstream = Upstream::named("fine");
+    let options = one_worker().arg("--keep-alive-timeout", "700ms");
+    let scene = Scene::with(options, &upstream.url(), "http1", json!(null));
+    run(async {
+        let client = scene.connect().await;
+        client.get("/", &scene.tenant.key).await.expect(200);
+        let begun = Instant::now();
+        assert_eq!(client.ended().await, Ok(()), "in order");
+        let took = begun.elapsed();
+        assert!(
+            took >= Duration::from_millis(500) && took < Duration::from_secs(8),
+            "{took:?}"
+        );
+    });
+}
+
+#[test]
+fn an_idle_connection_makes_room_for_another() {
+    let upstream = Upstream::named("fine");
+    let options = one_worker().arg("--max-connections", "1");
+    let scene = Scene::with(options, &upstream.url(), "http1", json!(null));
+    run(async {
+        let client = scene.connect().await;
+        client.get("/", &scene.tenant.key).await.expect(200);
+        eventually("there is room for another", || {
+            Client::try_connect(scene.gateway.public)
+                .and_then(|mut client| client.try_call(&Request::get("/health")))
+                .is_ok_and(|response| response.status == 200)
+        });
+        assert_eq!(client.ended().await, Ok(()), "in order");
     });
 }

@@ -27,10 +27,6 @@ pub(crate) const SILENT: Duration = Duration::from_secs(10);
 /// A head that was begun must be whole after this time, however slowly it drips.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// A kept-alive connection waits this long for its next request; longer than the load balancers in front of us do, so
-/// that it is them who let go first.
-pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
 /// After a refusal, what the client still sends is read and thrown away for this long, so that it gets the answer
 /// instead of a reset.
 const LINGER: Duration = Duration::from_secs(1);
@@ -116,7 +112,7 @@ impl Client {
                 let polled = self.poll_fill(cx);
                 // Nothing of a request is here yet: the connection is idle, whatever it looked like before.
                 if polled.is_pending() && self.input.is_empty() {
-                    if worker.phase() == Phase::Closing {
+                    if worker.phase() == Phase::Closing || self.seat.is_dismissed() {
                         return Poll::Ready(Ok(0));
                     }
                     self.seat.wait(cx.waker());
@@ -125,7 +121,7 @@ impl Client {
             });
             match read.await {
                 Ok(0) => return Next::Closed,
-                Ok(_) => {}
+                Ok(_) => self.seat.get_up(),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && !self.input.is_empty() => {
                     return Next::Refused(Refusal::HeadTimeout);
                 }
@@ -137,15 +133,19 @@ impl Client {
     /// Waits, without holding a buffer, until something comes. `false` when the connection is to be closed instead.
     async fn wait(&mut self, worker: &Worker) -> bool {
         worker.give_buffer(std::mem::take(&mut self.input));
-        self.deadline.set_after(
-            self.last.take().unwrap_or_else(Instant::now),
-            if self.is_first { SILENT } else { KEEP_ALIVE },
-        );
+        let since = self.last.take().unwrap_or_else(Instant::now);
+        let patience = if self.is_first {
+            SILENT
+        } else {
+            worker.shared.keep_alive
+        };
+        self.deadline.set_after(since, patience);
+        self.seat.rest(since);
         let readable = poll_fn(|cx| {
             if self.stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            let is_unwanted = worker.phase() == Phase::Closing || !worker.keeps_idle();
+            let is_unwanted = worker.phase() == Phase::Closing || self.seat.is_dismissed();
             if is_unwanted || self.deadline.poll(cx).is_ready() {
                 return Poll::Ready(false);
             }

@@ -1,13 +1,20 @@
 //! A client's HTTP/1.1 connection from its first request to its last.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
 use bastide_http1::RequestHead;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::buffer::Buffer;
 use super::client::{Client, Next};
 use super::idle::Seat;
 use super::peer::Peer;
+use super::phase::Phase;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::worker::Worker;
@@ -35,16 +42,53 @@ pub(crate) struct Scratch {
     pub(crate) forwarding: forward::Scratch,
 }
 
+/// A TLS handshake must be done after this time.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Serves a connection to its end, in whichever version the client speaks.
-pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Peer) {
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Peer) {
     let seat = Seat::default();
     let place = worker.seats.borrow_mut().insert(seat.clone());
-    if socket.agreed_on_http2() {
-        http2::serve(&worker, Buffer::default(), socket, peer, &seat).await;
-    } else {
-        serve_http1(&worker, socket, peer, seat).await;
+    if let Some(socket) = agree(&worker, &seat, stream).await {
+        if socket.agreed_on_http2() {
+            http2::serve(&worker, Buffer::default(), socket, peer, &seat).await;
+        } else {
+            serve_http1(&worker, socket, peer, seat).await;
+        }
     }
     worker.seats.borrow_mut().remove(place);
+}
+
+/// The client's bytes, by TLS where the listener speaks it.
+async fn agree(worker: &Worker, seat: &Seat, stream: TcpStream) -> Option<Socket> {
+    let Some(acceptor) = &worker.shared.tls else {
+        return Some(Socket::Tcp(stream));
+    };
+    // What fails is scanners and plain HTTP, mostly; nothing that an operator could mend.
+    let stream = before_requests(worker, seat, HANDSHAKE, acceptor.accept(stream)).await?;
+    Some(Socket::TlsServer(Box::new(stream.ok()?)))
+}
+
+/// Waits for what comes before a connection's first request. `None` when it takes too long, or the gateway closes: there is no
+/// request that would be lost.
+pub(crate) async fn before_requests<T>(
+    worker: &Worker,
+    seat: &Seat,
+    patience: Duration,
+    coming: impl Future<Output = T>,
+) -> Option<T> {
+    let mut coming = pin!(timeout(patience, coming));
+    poll_fn(|cx| {
+        if let Poll::Ready(came) = coming.as_mut().poll(cx) {
+            return Poll::Ready(came.ok());
+        }
+        if worker.phase() == Phase::Closing {
+            return Poll::Ready(None);
+        }
+        seat.wait(cx.waker());
+        Poll::Pending
+    })
+    .await
 }
 
 async fn serve_http1(worker: &Rc<Worker>, socket: Socket, peer: Peer, seat: Seat) {

@@ -34,6 +34,7 @@ pub(crate) mod refusal;
 mod replay;
 mod request_head;
 mod response_head;
+pub(crate) mod room;
 mod routes;
 pub(crate) mod socket;
 pub(crate) mod stream;
@@ -69,6 +70,9 @@ pub(crate) struct Shared {
     pub(crate) legacy: LegacyVerifier,
     pub(crate) limiter: Limiter,
     pub(crate) limits: Limits,
+    pub(crate) room: room::Room,
+    /// How long a client's connection is kept without a request.
+    pub(crate) keep_alive: Duration,
     pub(crate) trusted: forwarded::TrustedPeers,
     pub(crate) maintenance: Arc<Maintenance>,
     pub(crate) maintenance_page: Arc<str>,

@@ -20,10 +20,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::access_log::AccessLog;
 use super::buffer::{self, Buffer};
 use super::idle::Seat;
-use super::metrics::WorkerMetrics;
+use super::metrics::{Closed, WorkerMetrics};
 use super::peer::Peer;
 use super::phase::Phase;
-use super::socket::{Socket, watch_for_death};
+use super::socket::watch_for_death;
 use super::{Shared, connection};
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::Pool;
@@ -34,8 +34,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// How often a worker that is on its way out looks whether its connections are gone.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A TLS handshake must be done after this time.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How often it is said again that connections cannot be taken.
+const TELL: Duration = Duration::from_mins(1);
 
 /// Free read buffers kept for the next connection that has something to read.
 const MAX_FREE_BUFFERS: usize = 256;
@@ -53,8 +53,6 @@ pub(crate) struct Worker {
     buffers: RefCell<Vec<Buffer>>,
     random: RefCell<fastrand::Rng>,
     connections: Cell<usize>,
-    /// Whether there are no descriptors left for another connection.
-    is_crowded: Cell<bool>,
 }
 
 /// A snapshot as one worker counts its users: requests count on the worker's own counter and not on the one that all cores
@@ -84,7 +82,6 @@ impl Worker {
             buffers: RefCell::default(),
             random: RefCell::new(fastrand::Rng::new()),
             connections: Cell::new(0),
-            is_crowded: Cell::new(false),
             shared,
         }
     }
@@ -120,11 +117,6 @@ impl Worker {
         }
     }
 
-    /// Whether idle connections are wanted.
-    pub(crate) fn keeps_idle(&self) -> bool {
-        !self.is_crowded.get()
-    }
-
     pub(crate) fn phase(&self) -> Phase {
         self.shared.phase.get()
     }
@@ -132,6 +124,10 @@ impl Worker {
     fn sweep(&self) {
         self.shared.clock.refresh();
         self.pool.borrow_mut().sweep(Instant::now());
+        // The next one may come to another worker, which cannot close connections here.
+        if self.shared.room.is_full() {
+            self.make_room();
+        }
         self.snapshot();
         self.metrics
             .set_connections(self.connections.get(), self.pool.borrow().len());
@@ -235,10 +231,19 @@ async fn accept(worker: Rc<Worker>, socket: StdListener) {
     if let Err(error) = watch_for_death(&listener) {
         tracing::warn!(%error, "clients that are gone without a word will not be noticed");
     }
-    let mut told = None;
+    let (mut told_full, mut told_failing) = (Told::default(), Told::default());
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                if !worker.has_room().await {
+                    worker.metrics.closed(Closed::NoRoom);
+                    if told_full.is_due() {
+                        tracing::warn!(
+                            "as many connections are open as may be; new ones are closed (--max-connections)"
+                        );
+                    }
+                    continue;
+                }
                 // Responses are written whole; waiting for more would only delay them.
                 if stream.set_nodelay(true).is_ok() {
                     start(Rc::clone(&worker), stream, peer);
@@ -247,16 +252,27 @@ async fn accept(worker: Rc<Worker>, socket: StdListener) {
             Err(error) => {
                 // Out of descriptors, most likely: the connection stays in the queue until there is one, and those on which
                 // nobody asks for anything make room.
-                if told.is_none_or(|told: Instant| told.elapsed() > SWEEP) {
-                    told = Some(Instant::now());
+                if told_failing.is_due() {
                     tracing::warn!(%error, "accepting a connection failed; idle ones are closed");
                 }
-                worker.is_crowded.set(true);
-                worker.dismiss_idle();
+                worker.make_room();
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                worker.is_crowded.set(false);
             }
         }
+    }
+}
+
+/// What goes on is told of now and then.
+#[derive(Default)]
+struct Told(Option<Instant>);
+
+impl Told {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|told| told.elapsed() > TELL);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
     }
 }
 
@@ -266,25 +282,15 @@ fn start(worker: Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr) {
     impl Drop for Counted {
         fn drop(&mut self) {
             self.0.connections.set(self.0.connections.get() - 1);
+            self.0.shared.room.leave();
         }
     }
     worker.connections.set(worker.connections.get() + 1);
+    worker.shared.room.enter();
     let counted = Counted(Rc::clone(&worker));
     tokio::task::spawn_local(async move {
-        let socket = match worker.shared.tls.clone() {
-            None => Some(Socket::Tcp(stream)),
-            Some(acceptor) => {
-                match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => Some(Socket::TlsServer(Box::new(stream))),
-                    // Scanners and plain HTTP, mostly; nothing that an operator could mend.
-                    Ok(Err(_)) | Err(_) => None,
-                }
-            }
-        };
-        if let Some(socket) = socket {
-            let peer = Peer::new(peer.ip(), &worker.shared.trusted);
-            connection::serve(worker, socket, peer).await;
-        }
+        let peer = Peer::new(peer.ip(), &worker.shared.trusted);
+        connection::serve(worker, stream, peer).await;
         drop(counted);
     });
 }

@@ -13,13 +13,13 @@ use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::inbound::{Inbound, read_head};
 use super::{REMEMBERED, REMEMBERED_FOR, SEND_BUFFER, STREAM_WINDOW};
 use crate::data::buffer::Buffer;
-use crate::data::client::{Client, KEEP_ALIVE, SILENT};
-use crate::data::connection::{After, Scratch};
+use crate::data::client::{Client, SILENT};
+use crate::data::connection::{After, Scratch, before_requests};
 use crate::data::deadline::Deadline;
 use crate::data::idle::Seat;
 use crate::data::line;
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
         .max_send_buffer_size(SEND_BUFFER)
         .handshake(Rewound { read, socket });
     // What went wrong is the client's affair; it was told by GOAWAY.
-    let Ok(Ok(mut connection)) = timeout(SILENT, handshake).await else {
+    let Some(Ok(mut connection)) = before_requests(worker, seat, SILENT, handshake).await else {
         return;
     };
     let mut ending = Ending::new();
@@ -132,14 +132,23 @@ fn poll_next(
         seat.wait(cx.waker());
         if connection.has_streams() {
             ending.is_idle = false;
+            seat.get_up();
             return Poll::Pending;
         }
         if !ending.is_idle {
             ending.is_idle = true;
-            let patience = if ending.is_told { FAREWELL } else { KEEP_ALIVE };
-            ending.idle.set_after(Instant::now(), patience);
+            let patience = if ending.is_told {
+                FAREWELL
+            } else {
+                worker.shared.keep_alive
+            };
+            let now = Instant::now();
+            ending.idle.set_after(now, patience);
+            seat.rest(now);
         }
-        ready!(ending.idle.poll(cx));
+        if ending.is_told || !seat.is_dismissed() {
+            ready!(ending.idle.poll(cx));
+        }
         if ending.is_told {
             return Poll::Ready(None);
         }
