@@ -413,3 +413,17 @@ fn g19_a_client_that_has_not_sent_a_request_does_not_hold_the_drain() {
     );
     drop((silent, half, agreed));
 }
+
+/// A TLS connection is idle as any other is, though it cannot be seen from the socket.
+#[test]
+fn g17_an_idle_tls_connection_makes_room_for_another() {
+    let options = Options::new(Backend::Embedded)
+        .arg("--workers", "1")
+        .arg("--max-connections", "1");
+    let scene = Scene::with(options);
+    let mut first = scene.connect();
+    first.call(&Request::get("/health")).expect(200);
+    let mut second = scene.connect();
+    second.call(&Request::get("/health")).expect(200);
+    assert!(first.read_to_end().unwrap_or_default().is_empty());
+}

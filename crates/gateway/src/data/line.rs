@@ -1,8 +1,8 @@
 //! The whole line that a request passes, in order. Each station is a file of its own.
 //!
 //! framing ([`super::client`]) -> path and host -> the gateway's own endpoints -> maintenance -> identity -> the tenant's
-//! limits -> route -> the route's limits -> endpoint, transform, forward, retry or fallback ([`super::forward`]) ->
-//! respond -> count, access log.
+//! limits and maintenance -> route -> its maintenance and limits -> endpoint, transform, forward, retry or fallback
+//! ([`super::forward`]) -> respond -> count, access log.
 
 use bastide_http1::{BodyDecoder, Method, RequestHead, Step, Upgrade};
 use bastide_limit::clock;
