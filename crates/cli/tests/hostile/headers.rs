@@ -368,7 +368,8 @@ fn a_request_that_goes_in_circles_is_cut() {
     assert_eq!(response.status, 508, "{response:?}");
     assert_eq!(
         response.headers("proxy-status"),
-        ["bastide; error=proxy_loop_detected"]
+        ["upstream-bastide; error=proxy_loop_detected"],
+        "the gateway that found out is the one behind"
     );
 }
 
