@@ -64,12 +64,11 @@ fn g3_two_nodes_admit_an_exact_limit_to_the_last_request() {
     let second = Gateway::start(first.options().another_node());
     let upstream = Upstream::named("a");
     let tenant = exact(&first, &upstream, 21, "fail-share");
-    eventually("both nodes know the tenant", || {
-        second.get("/none", "no-key-at-all-here").status == 403
-            && second
-                .admin("GET", &format!("/admin/tenants/{}", tenant.id), Value::Null)
-                .status
-                == 200
+    // The route came after the tenant, as a change of its own.
+    eventually("both nodes know the tenant's route", || {
+        let path = format!("/admin/tenants/{}/routes", tenant.id);
+        let routes = second.admin("GET", &path, Value::Null);
+        routes.status == 200 && routes.data().as_array().is_some_and(|all| !all.is_empty())
     });
     let mut clients = [first.connect(), second.connect()];
     for number in 0..21 {
