@@ -42,3 +42,4 @@ mod tls;
 mod tls_upstreams;
 mod transforms;
 mod unix_upstreams;
+mod upstream_names;
