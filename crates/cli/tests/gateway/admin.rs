@@ -1,8 +1,4 @@
 //! G12: the Admin API.
-//!
-//! Of the original's own tests: gateway (reject without admin key, reject invalid admin key, allow valid admin key). Where the
-//! specification differs: errors are problem documents with a stable code, a mistake in a body is named by its field, and what
-//! the original ignored (`resilience`) is taken.
 
 use serde_json::{Value, json};
 
@@ -39,6 +35,10 @@ on_both! {
     fn g12_every_path_wants_the_admin_key(backend) {
         let gateway = Gateway::start(backend);
         let tenant = gateway.tenant("acme");
+        let wrong = Request::get("/admin/tenants").header("X-Admin-Key", "wrong");
+        gateway
+            .call_admin(&wrong)
+            .expect_problem(401, "admin_key_invalid");
         for path in [
             "/admin/tenants",
             "/admin/routes",
@@ -126,6 +126,38 @@ on_both! {
                 .len(),
             2
         );
+    }
+
+    /// What a named part leaves out has its documented default, and what it says is kept.
+    fn g12_each_part_of_resilience_has_the_documented_defaults(backend) {
+        let gateway = Gateway::start(backend);
+        let mut route = example();
+        route["resilience"] = json!({
+            "circuitBreaker": {}, "retry": {}, "timeout": {}, "healthCheck": {}, "fallback": {},
+        });
+        let whole = json!({
+            "circuitBreaker": { "enabled": true, "failureThreshold": 5, "successThreshold": 2, "timeout": 30_000 },
+            "retry": {
+                "enabled": true, "maxRetries": 3, "baseDelayMs": 1_000, "maxDelayMs": 30_000,
+                "retryableStatusCodes": [500, 502, 503, 504],
+            },
+            "timeout": {},
+            "healthCheck": {
+                "enabled": true, "endpoint": "/health", "intervalMs": 30_000, "timeoutMs": 5_000,
+                "healthyThreshold": 2, "unhealthyThreshold": 3,
+            },
+            "fallback": {
+                "enabled": true, "statusCode": 503, "contentType": "application/json", "cached": false,
+                "body": "{\"error\":\"Service Unavailable\",\"message\":\"The upstream service is temporarily unavailable\"}",
+            },
+        });
+        let made = gateway.admin("POST", "/admin/routes", route).expect(201).data();
+        assert_eq!(made["resilience"], whole);
+        let id = made["id"].as_str().unwrap();
+        let patch = json!({ "resilience": { "retry": { "maxRetries": 7 } } });
+        let mut changed = whole;
+        changed["retry"]["maxRetries"] = json!(7);
+        assert_eq!(gateway.patch_route(id, patch)["resilience"], changed);
     }
 
     fn g12_entity_tags_keep_two_operators_from_overwriting_each_other(backend) {

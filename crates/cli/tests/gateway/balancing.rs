@@ -1,8 +1,4 @@
 //! G5: which upstream a request goes to.
-//!
-//! Of the original's own tests: load balancer (single, round-robin cycles, counter per route, weighted favours, default
-//! weight 1, random), handleProxy (select by the route's upstreams and strategy). Where the specification differs: an unknown
-//! strategy and an empty list are refused when the route is made; weighted is exact, not drawn.
 
 use std::collections::BTreeMap;
 
@@ -229,6 +225,17 @@ on_both! {
                 && fields.contains(&"upstreams".to_owned()),
             "{fields:?}"
         );
+    }
+
+    fn g5_a_changed_route_begins_at_its_first_upstream(backend) {
+        let gateway = Gateway::start(backend);
+        let [a, b] = &["a", "b"].map(Upstream::named);
+        let tenant = gateway.tenant("acme");
+        let route = balanced(&gateway, &tenant, "/rr", "round-robin", &[(a, 1), (b, 1)]);
+        for priority in 1..=3 {
+            assert_eq!(answered_by(&gateway, &tenant.key, "/rr", 1), ["a"]);
+            gateway.patch_route(&route, json!({ "priority": priority }));
+        }
     }
 
     /// A change elsewhere does not send the turn back to its beginning.

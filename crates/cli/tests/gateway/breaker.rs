@@ -1,15 +1,11 @@
 //! G6: the circuit breaker.
-//!
-//! Of the original's own tests: circuit breaker (closed allows; disabled allows; open blocks; open to half-open after the
-//! timeout; half-open allows; closed after enough successes; success resets failures; any failure in half-open opens;
-//! open at the threshold; counts), handleProxy (503 circuit open, success on 2xx, failure on 5xx). Where the specification
-//! differs: a breaker per endpoint, exactly k probes, 503 only when every endpoint's is open.
 
 use std::io::BufRead as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::redis_client::ask;
 use crate::harness::wait::within;
 use crate::harness::*;
 
@@ -211,6 +207,28 @@ on_both! {
         get("/two/ok").expect(200);
     }
 
+    /// What is off counts nothing, and what is switched on begins anew: so an operator can close it by hand.
+    fn g6_switched_off_it_counts_nothing_and_switched_on_it_begins_anew(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::status(500);
+        let tenant = gateway.tenant("acme");
+        let mut get = calls(&gateway, &tenant.key);
+        let mut off = breaker(2, 1, LONG);
+        off["resilience"]["circuitBreaker"]["enabled"] = json!(false);
+        let id = gateway.prefix_route(&tenant, "/", &[&upstream], off.clone());
+        for _ in 0..5 {
+            get("/").expect(500);
+        }
+        for _ in 0..2 {
+            gateway.patch_route(&id, json!({ "resilience": { "circuitBreaker": { "enabled": true } } }));
+            get("/").expect(500);
+            get("/").expect(500);
+            get("/").expect_problem(503, "circuit_open");
+            gateway.patch_route(&id, off.clone());
+            get("/").expect(500);
+        }
+    }
+
     fn g6_a_change_elsewhere_does_not_close_an_open_breaker(backend) {
         let gateway = Gateway::start(backend);
         let upstream = Upstream::status(500);
@@ -242,6 +260,36 @@ fn g6_the_state_is_shared_between_nodes() {
     within(
         Duration::from_secs(2),
         "the other node's breaker is open",
+        || second.get("/", &tenant.key).status == 503,
+    );
+}
+
+/// What cannot be read in the shared store is passed over, and what comes after it is heard.
+#[test]
+fn g6_a_damaged_word_of_another_node_changes_nothing() {
+    let first = Gateway::start(Backend::Servers);
+    let second = Gateway::start(first.options().another_node());
+    let upstream = Upstream::status(500);
+    let tenant = first.tenant("acme");
+    let route = first.prefix_route(&tenant, "/", &[&upstream], breaker(1, 1, LONG));
+    let well = Upstream::named("well");
+    first.prefix_route(&tenant, "/later", &[&well], Value::Null);
+    eventually("the other node knows both routes", || {
+        second.get("/later", &tenant.key).status == 200
+    });
+    let port = first.stores().redis().port();
+    let say = |word: &str| ask(port, &["PUBLISH", "gateway:upstreams", word]);
+    eventually("both nodes listen", || say("") == ":2");
+    let known = json!({ "node": route, "route": route, "url": upstream.url(), "change": { "open": "soon" } });
+    for word in ["no JSON", "{}", "[1]", &known.to_string()] {
+        assert_eq!(say(word), ":2");
+    }
+    // The breaker is closed until this opens it.
+    first.get("/", &tenant.key).expect(500);
+    upstream.set(|_| Answer::text("well"));
+    within(
+        Duration::from_secs(2),
+        "the word of the first node is heard",
         || second.get("/", &tenant.key).status == 503,
     );
 }

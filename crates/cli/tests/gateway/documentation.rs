@@ -1,6 +1,9 @@
-//! What `docs/gateway.md` says is so: its examples are taken, its settings are the program's.
+//! What `docs/gateway.md` says is so: its examples are taken, its settings are the program's. And what `BEHAVIOURS.md` names is
+//! there.
 
+use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 
 use bastide_testkit::TestFolder;
 
@@ -8,6 +11,7 @@ use crate::harness::program::Program;
 use crate::harness::*;
 
 const PAGE: &str = include_str!("../../../../docs/gateway.md");
+const BEHAVIOURS: &str = include_str!("../BEHAVIOURS.md");
 
 /// The page's blocks of YAML.
 fn examples() -> Vec<&'static str> {
@@ -122,4 +126,66 @@ fn g18_the_page_names_every_code() {
             "docs/gateway.md lacks `{code}`"
         );
     }
+}
+
+/// Each behaviour has its number, is told once, and names tests that are there.
+#[test]
+fn every_behaviour_has_a_test() {
+    let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources: HashMap<&str, String> = HashMap::new();
+    let numbered = BEHAVIOURS.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| ")?.split(" | ").collect();
+        Some((cells[0].parse::<usize>().ok()?, cells))
+    });
+    let mut count = 0;
+    for (number, cells) in numbered {
+        count += 1;
+        assert_eq!(number, count, "the numbers go on without a gap");
+        let [_, behaviour, tests] = cells[..] else {
+            panic!("{number} has not three cells: {cells:?}");
+        };
+        assert!(!behaviour.trim().is_empty(), "{number} says nothing");
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{number} is shown by no test");
+        for name in names {
+            let (path, test) = name.split_once("::").expect("path::test");
+            let source = sources.entry(path).or_insert_with(|| {
+                let folder = if path.starts_with("crates/") {
+                    "../.."
+                } else {
+                    "tests"
+                };
+                let path = crate_root.join(folder).join(path);
+                fs::read_to_string(&path)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            });
+            assert!(
+                has_test(source, test),
+                "{number} names {name}, which is no test"
+            );
+        }
+    }
+    assert_eq!(
+        count, 188,
+        "a behaviour that is taken out is a promise less"
+    );
+}
+
+/// Whether a source has a test of this name: by its attribute, or in one of the macros that make tests.
+fn has_test(source: &str, name: &str) -> bool {
+    let Some((before, _)) = source.split_once(&format!("fn {name}(")) else {
+        return false;
+    };
+    let attribute = before
+        .trim_end_matches("async ")
+        .trim_end()
+        .lines()
+        .next_back();
+    let is_test =
+        attribute.is_some_and(|line| line.trim().starts_with("#[") && line.contains("test"));
+    let in_macro = |opening: &str| {
+        let since = before.rsplit_once(opening).map(|(_, since)| since);
+        since.is_some_and(|since| !since.contains("\n}"))
+    };
+    is_test || in_macro("on_both! {\n") || in_macro("proptest! {\n")
 }

@@ -1,8 +1,4 @@
 //! G10: what a route answers when its upstreams cannot.
-//!
-//! Of the original's own tests: fallback (default and custom body, enabled flag, JSON, HTML and text, send), handleProxy
-//! (fallback when all unhealthy, fallback on timeout). Where the specification differs: it also stands in when retries are
-//! exhausted on a status.
 
 use serde_json::{Value, json};
 

@@ -1,8 +1,4 @@
 //! G8: active health checks.
-//!
-//! Of the original's own tests: health (healthy when disabled, start periodic, no start when disabled, register, unregister,
-//! unregistered is healthy), handleProxy (503 all unhealthy, routes only to healthy, all upstreams when checks are disabled,
-//! fallback when all are unhealthy).
 
 use serde_json::{Value, json};
 
@@ -186,6 +182,23 @@ on_both! {
             .admin("DELETE", &format!("/admin/routes/{id}"), Value::Null)
             .expect(204);
         rest(&|| a.count());
+    }
+
+    /// What was found is forgotten with the checks: every upstream is asked again.
+    fn g8_checks_that_are_switched_off_leave_nobody_out(backend) {
+        let gateway = Gateway::start(backend);
+        let (a, b) = (upstream("a", 500), upstream("b", 500));
+        let tenant = gateway.tenant("acme");
+        let id = gateway.prefix_route(&tenant, "/", &[&a, &b], checks(Value::Null));
+        eventually("both are found unhealthy", || {
+            gateway.get("/x", &tenant.key).status == 503
+        });
+        gateway.patch_route(&id, checks(json!({ "enabled": false })));
+        assert_eq!(serving(&gateway, &tenant.key), ["a", "b"]);
+        gateway.patch_route(&id, checks(json!({ "enabled": true })));
+        eventually("both are found unhealthy again", || {
+            gateway.get("/x", &tenant.key).status == 503
+        });
     }
 
     fn g8_a_changed_upstream_is_probed_in_place_of_the_old_one(backend) {

@@ -1,7 +1,4 @@
 //! G1: a tenant's keys and their life. G2: what they open.
-//!
-//! Of the original's own tests: gateway (reject without API key, reject invalid API key, allow valid API key, skip rate
-//! limiting when unauthenticated), tenant service (hash key on create, validate, null when no match).
 
 use std::fs;
 use std::time::Duration;

@@ -1,8 +1,4 @@
 //! G13: `/health`, `/ready`, `/metrics`.
-//!
-//! Of the original's own tests: gateway (health check, ready check), metrics (state and counters, label normalisation, text
-//! output). Where the specification differs: `/ready` looks at what the gateway depends on, and no label holds what a client
-//! sent.
 
 use serde_json::Value;
 

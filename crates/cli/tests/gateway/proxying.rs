@@ -1,7 +1,4 @@
-//! What goes through, and under which name (the original's handler; G17 as far as heads go).
-//!
-//! Of the original's own tests: handleProxy (proxies, empty body for 204, 502 connection error, preserves query). Where the
-//! specification differs: all fields go through, redirects are passed on untouched.
+//! What goes through, and under which name (G17 as far as heads go).
 
 use serde_json::Value;
 

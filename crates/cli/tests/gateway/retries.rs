@@ -1,8 +1,4 @@
 //! G7: trying again.
-//!
-//! Of the original's own tests: retry (default and custom codes, errors of connection and time are retried, first try,
-//! retry then succeed, exhausted, disabled, not retryable). Where the specification differs: another endpoint each time, never
-//! what is not idempotent, under a budget.
 
 use std::time::Duration;
 
@@ -278,6 +274,21 @@ on_both! {
                 .iter()
                 .all(|request| request.text() == "once")
         );
+    }
+
+    fn g7_an_endpoint_whose_name_is_unknown_is_passed_over(backend) {
+        let gateway = Gateway::start(backend);
+        let good = Upstream::named("good");
+        let tenant = gateway.tenant("acme");
+        gateway.route(json!({
+            "tenantId": tenant.id, "method": "*", "path": "/",
+            "upstreams": [{ "url": "http://nobody.invalid:9" }, { "url": good.url() }],
+        }));
+        for _ in 0..2 {
+            let request = Request::post("/", "once").key(&tenant.key);
+            assert_eq!(gateway.call(&request).expect(200).text(), "good");
+        }
+        assert_eq!(good.count(), 2);
     }
 
     fn g7_an_upstreams_retry_after_is_waited_for(backend) {

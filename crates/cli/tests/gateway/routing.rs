@@ -1,10 +1,4 @@
 //! G4: which route serves a request, and what path it forwards.
-//!
-//! Of the original's own tests: routing service (exact: match, different path, extra segments; prefix: exact, match,
-//! nested, not partial; regex: simple, no match, complex, invalid; method: specific, different, wildcard; priority; default
-//! values), handleProxy (404 no route, appends remaining path, preserves query string). Where the specification differs:
-//! precedence is by kind, not by order; exact and regex routes forward the request's path; GET serves HEAD; an invalid
-//! expression is refused when the route is made.
 
 use serde_json::{Value, json};
 
@@ -317,6 +311,20 @@ on_both! {
             .expect_problem(404, "no_route");
         gateway.patch_route(&first, json!({ "isActive": true }));
         assert_eq!(serves(), "low");
+    }
+
+    /// Of two that match equally well the one that was made first serves, also after a change of it and a restart.
+    fn g4_the_older_route_wins_among_equals(backend) {
+        let gateway = Gateway::start(backend);
+        let (older, newer) = (Upstream::named("older"), Upstream::named("newer"));
+        let tenant = gateway.tenant("acme");
+        let first = gateway.route(route(&tenant, "GET", "regex", "/a/.*", &older));
+        gateway.route(route(&tenant, "GET", "regex", "/.*/b", &newer));
+        let serves = |gateway: &Gateway| gateway.get("/a/b", &tenant.key).expect(200).text();
+        assert_eq!(serves(&gateway), "older");
+        gateway.patch_route(&first, json!({ "path": "/(a|c)/.*" }));
+        assert_eq!(serves(&gateway), "older");
+        assert_eq!(serves(&gateway.start_again()), "older");
     }
 
     fn g4_hosts_are_compared_exactly_and_by_wildcard(backend) {

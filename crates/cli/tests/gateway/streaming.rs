@@ -1,7 +1,4 @@
 //! G17: bodies and connections: every framing, both ways, nothing held back.
-//!
-//! Of the original's own tests: handleProxy (streams). Where the specification differs: encodings are passed on untouched,
-//! trailers, events, upgrades and expectations work.
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;

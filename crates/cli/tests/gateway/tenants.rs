@@ -1,7 +1,4 @@
 //! G1: tenants.
-//!
-//! Of the original's own tests: tenant service (get by id found and null, by name, all, active only, create, rate limit,
-//! deactivate, activate, delete, delete missing), gateway (inactive tenant 403).
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,4 @@
 //! G9: time.
-//!
-//! Of the original's own tests: handleProxy (504 timeout). Where the specification differs: beyond the response's head, whole
-//! exchanges and stalled bodies are limited too.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};

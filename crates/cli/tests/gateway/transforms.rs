@@ -1,9 +1,4 @@
 //! G11: changes on the way through.
-//!
-//! Of the original's own tests: transformer (remove, without case, absent; set new, overwrite; add new, no overwrite, without
-//! case; remove, set, add order; rewrite simple, groups, strip prefix, no match; both, headers only, path only; response).
-//! Where the specification differs: an invalid expression is refused when the route is made; the rewrite works on the path
-//! alone.
 
 use serde_json::{Value, json};
 
@@ -165,6 +160,19 @@ on_both! {
             gateway.get("/api/x", &tenant.key).expect(200).text(),
             "GET /new/x"
         );
+    }
+
+    fn g11_fields_and_path_can_be_changed_together(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::echo();
+        let both = json!({ "request": {
+            "headers": { "set": { "X-Set": "ours" } },
+            "pathRewrite": { "pattern": "^/old/(.*)$", "replacement": "/new/$1" },
+        } });
+        let tenant = transformed(&gateway, &upstream, both);
+        gateway.get("/old/x?q=1", &tenant.key).expect(200);
+        let got = upstream.only();
+        assert_eq!((got.target.as_str(), got.header("x-set")), ("/new/x?q=1", Some("ours")));
     }
 
     /// A rewrite cannot lead where a request could not have gone.
