@@ -51,6 +51,11 @@ pub const PACKAGES: &[Package] = &[
         programs: &["pgbouncer"],
         for_tests: true,
     },
+    Package {
+        apt: &["curl"],
+        programs: &["curl"],
+        for_tests: true,
+    },
 ];
 
 /// A program that is not installed.

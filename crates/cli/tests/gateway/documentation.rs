@@ -13,11 +13,11 @@ use crate::harness::*;
 const PAGE: &str = include_str!("../../../../docs/gateway.md");
 const BEHAVIOURS: &str = include_str!("../BEHAVIOURS.md");
 
-/// The page's blocks of YAML.
-fn examples() -> Vec<&'static str> {
-    let blocks = PAGE.split("```yaml\n").skip(1);
-    let ended = blocks.map(|block| block.split("```").next().expect("a block has an end"));
-    ended.collect()
+/// The blocks of code of a page: their languages and what stands in them.
+pub(crate) fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let fenced = page.split("```").skip(1).step_by(2);
+    let split = |block| str::split_once(block, '\n').expect("a block has lines");
+    fenced.map(split).collect()
 }
 
 /// The first cells of the rows of the table below a heading.
@@ -33,9 +33,10 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn g16_every_example_passes_the_check() {
-    let examples = examples();
-    assert!(examples.len() >= 2);
-    for example in examples {
+    let blocks = blocks(PAGE);
+    let examples = blocks.iter().filter(|(language, _)| *language == "yaml");
+    assert!(examples.clone().count() >= 2);
+    for (_, example) in examples {
         let folder = TestFolder::new().unwrap();
         fs::write(folder.path().join("example.yaml"), example).unwrap();
         let ended = Program::run(&["gateway", "check", "example.yaml"], &[], folder.path());

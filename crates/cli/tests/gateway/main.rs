@@ -32,6 +32,7 @@ mod metrics;
 mod open_limits;
 mod probes;
 mod proxying;
+mod readme;
 mod retries;
 mod routing;
 mod settings;
