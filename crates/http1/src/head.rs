@@ -79,10 +79,30 @@ impl Head {
         news
     }
 
-    /// Keeps the lines read so far and remembers that the rest holds no whole line.
-    pub(crate) fn pause(&mut self, input: &[u8]) {
-        self.keep(input);
-        self.seen = input.len();
+    /// What of the input the head may take, and whether it is full: then no more may come.
+    #[inline]
+    pub(crate) fn window<'i>(
+        &self,
+        input: &'i [u8],
+        limits: &Limits,
+    ) -> Result<(&'i [u8], bool), FramingError> {
+        let max = limits.head();
+        let window = &input[..input.len().min(max)];
+        if window.len() < self.at {
+            return Err(FramingError::HeadTooLarge);
+        }
+        Ok((window, input.len() >= max))
+    }
+
+    /// Keeps the lines read so far and remembers that the rest holds no whole line. There is nothing to wait for when the
+    /// window is full.
+    pub(crate) fn pause(&mut self, window: &[u8], full: bool) -> Result<(), FramingError> {
+        if full {
+            return Err(FramingError::HeadTooLarge);
+        }
+        self.keep(window);
+        self.seen = window.len();
+        Ok(())
     }
 
     /// Copies what was read since the last call.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::connection::{self, Upgrade, Version};
-use crate::error::{FieldError, FramingError, RequestError};
+use crate::error::{FieldError, RequestError};
 use crate::field::{Field, Span};
 use crate::framing::{self, Declared};
 use crate::head::{Head, Stage, field_accessors};
@@ -83,36 +83,22 @@ impl RequestHead {
         if self.head.stage == Stage::Done || input.len() < self.head.at {
             self.clear();
         }
-        let max = limits.head();
-        let window = &input[..input.len().min(max)];
-        let full = input.len() >= max;
-        if window.len() < self.head.at {
-            return Err(FramingError::HeadTooLarge.into());
-        }
-        if self.head.stage == Stage::StartLine {
-            let start_full = full || window.len() - self.head.at > request_line::max_len(limits);
-            if !self.head.has_news(window, start_full) {
-                return Ok(None);
-            }
-            if !self.read_start_line(window, limits)? {
-                return self.pause(window, full);
-            }
-        } else if !self.head.has_news(window, full) {
+        let (window, full) = self.head.window(input, limits)?;
+        let in_start_line = self.head.stage == Stage::StartLine;
+        // That line has a limit of its own.
+        let line_full =
+            full || in_start_line && window.len() - self.head.at > request_line::max_len(limits);
+        if !self.head.has_news(window, line_full) {
             return Ok(None);
         }
-        if !self.head.read_fields::<RequestError>(window, limits)? {
-            return self.pause(window, full);
+        let complete = (!in_start_line || self.read_start_line(window, limits)?)
+            && self.head.read_fields::<RequestError>(window, limits)?;
+        if !complete {
+            self.head.pause(window, full)?;
+            return Ok(None);
         }
         self.settle()?;
         Ok(Some(self.head.at))
-    }
-
-    fn pause(&mut self, window: &[u8], full: bool) -> Result<Option<usize>, RequestError> {
-        if full {
-            return Err(FramingError::HeadTooLarge.into());
-        }
-        self.head.pause(window);
-        Ok(None)
     }
 
     #[inline]

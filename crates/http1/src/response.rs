@@ -86,22 +86,14 @@ impl ResponseHead {
         if self.head.stage == Stage::Done || input.len() < self.head.at {
             self.clear();
         }
-        let max = limits.head();
-        let window = &input[..input.len().min(max)];
-        let full = input.len() >= max;
-        if window.len() < self.head.at {
-            return Err(FramingError::HeadTooLarge.into());
-        }
+        let (window, full) = self.head.window(input, limits)?;
         if !self.head.has_news(window, full) {
             return Ok(None);
         }
         let complete = (self.head.stage != Stage::StartLine || self.read_status_line(window)?)
             && self.head.read_fields::<ResponseError>(window, limits)?;
         if !complete {
-            if full {
-                return Err(FramingError::HeadTooLarge.into());
-            }
-            self.head.pause(window);
+            self.head.pause(window, full)?;
             return Ok(None);
         }
         self.settle(to_method)?;
