@@ -12,6 +12,7 @@ mod memory;
 mod client;
 mod frames;
 mod scene;
+mod server;
 mod upstream;
 
 mod answers;

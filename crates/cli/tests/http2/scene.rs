@@ -1,6 +1,7 @@
 //! A gateway, a tenant and a route: what every test here begins with.
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::client::Http2;
 use crate::harness::{Backend, Gateway, Options, Response, TenantKey, Upstream};
@@ -52,6 +53,12 @@ impl Scene {
         Http2::connect(self.gateway.public).await
     }
 
+    /// A POST that is under way by itself.
+    pub(crate) fn post(&self, client: &Http2, path: &str) -> JoinHandle<Response> {
+        let (client, request) = (client.clone(), self.request(client, "POST", path));
+        tokio::spawn(async move { client.call(request, "body").await })
+    }
+
     /// The beginning of a request with the tenant's key.
     pub(crate) fn request(
         &self,
@@ -62,6 +69,13 @@ impl Scene {
         client
             .request(method, path)
             .header("x-api-key", &self.tenant.key)
+    }
+}
+
+/// Waits for every answer, each of which is to be 200.
+pub(crate) async fn all_served(calls: impl IntoIterator<Item = JoinHandle<Response>>) {
+    for call in calls {
+        call.await.unwrap().expect(200);
     }
 }
 

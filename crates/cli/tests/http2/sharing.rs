@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::client::{run, send};
 use crate::harness::wait::within;
 use crate::harness::{Gate, Request, Upstream, eventually};
-use crate::scene::{Scene, assert_own, one_worker};
+use crate::scene::{Scene, all_served, assert_own, one_worker};
 use crate::upstream::{Exchange, Http2Upstream};
 
 /// An upstream that answers `fine` when the gate opens, with settings of its own.
@@ -53,9 +53,7 @@ fn clients_of_either_version_share_one_connection() {
             .collect();
         eventually("all are at the upstream", || upstream.in_flight() == 80);
         gate.open();
-        for call in over_http2 {
-            call.await.unwrap().expect(200);
-        }
+        all_served(over_http2).await;
         for call in over_http1 {
             assert_eq!(call.join().unwrap(), 200);
         }
@@ -161,18 +159,11 @@ fn more_requests_than_the_upstream_allows_at_a_time_are_all_answered() {
         gate.open();
         client.get("/", &scene.tenant.key).await.expect(200);
         gate.shut();
-        let calls: Vec<_> = (0..12)
-            .map(|_| {
-                let (client, request) = (client.clone(), scene.request(&client, "POST", "/"));
-                tokio::spawn(async move { client.call(request, "body").await })
-            })
-            .collect();
+        let calls: Vec<_> = (0..12).map(|_| scene.post(&client, "/")).collect();
         eventually("all are at the upstream", || upstream.in_flight() == 12);
         assert_eq!(upstream.connections(), 3, "four on each");
         gate.open();
-        for call in calls {
-            call.await.unwrap().expect(200);
-        }
+        all_served(calls).await;
     });
     // Nothing is known of a new connection: those that it does not allow wait for it, or are refused and sent again.
     let (upstream, gate) = gated(|settings| {
@@ -182,15 +173,8 @@ fn more_requests_than_the_upstream_allows_at_a_time_are_all_answered() {
     gate.open();
     run(async {
         let client = scene.connect().await;
-        let calls: Vec<_> = (0..50)
-            .map(|_| {
-                let (client, request) = (client.clone(), scene.request(&client, "POST", "/"));
-                tokio::spawn(async move { client.call(request, "body").await })
-            })
-            .collect();
-        for call in calls {
-            call.await.unwrap().expect(200);
-        }
+        let calls: Vec<_> = (0..50).map(|_| scene.post(&client, "/")).collect();
+        all_served(calls).await;
         assert_eq!(upstream.requests().len(), 50);
     });
 }
@@ -201,20 +185,14 @@ fn an_upstream_that_says_goodbye_costs_no_request() {
     let scene = Scene::before_http2(&upstream);
     run(async {
         let client = scene.connect().await;
-        let call = |path: &'static str| {
-            let (client, request) = (client.clone(), scene.request(&client, "POST", path));
-            tokio::spawn(async move { client.call(request, "body").await })
-        };
-        let before: Vec<_> = (0..20).map(|_| call("/before")).collect();
+        let before: Vec<_> = (0..20).map(|_| scene.post(&client, "/before")).collect();
         eventually("they are at the upstream", || upstream.in_flight() == 20);
         upstream.go_away();
         // Not a moment is waited: some of these meet the connection that is going.
-        let after: Vec<_> = (0..20).map(|_| call("/after")).collect();
+        let after: Vec<_> = (0..20).map(|_| scene.post(&client, "/after")).collect();
         eventually("the others are too", || upstream.in_flight() == 40);
         gate.open();
-        for call in before.into_iter().chain(after) {
-            call.await.unwrap().expect(200);
-        }
+        all_served(before.into_iter().chain(after)).await;
         assert_eq!(upstream.connections(), 2);
         within(
             Duration::from_secs(5),
@@ -294,9 +272,7 @@ fn a_busy_connection_that_is_killed_costs_no_request_that_can_be_repeated() {
         eventually("they are at the upstream", || upstream.in_flight() == 5);
         upstream.kill_connections();
         gate.open();
-        for call in calls {
-            call.await.unwrap().expect(200);
-        }
+        all_served(calls).await;
         assert_eq!(upstream.connections(), 2);
     });
 }
@@ -307,11 +283,7 @@ fn a_busy_connection_that_is_killed_fails_what_cannot_be_repeated() {
     let scene = Scene::before_http2(&upstream);
     run(async {
         let client = scene.connect().await;
-        let call = |method: &str| {
-            let (client, request) = (client.clone(), scene.request(&client, method, "/"));
-            tokio::spawn(async move { client.call(request, "body").await })
-        };
-        let calls: Vec<_> = (0..5).map(|_| call("POST")).collect();
+        let calls: Vec<_> = (0..5).map(|_| scene.post(&client, "/")).collect();
         eventually("they are at the upstream", || upstream.in_flight() == 5);
         upstream.kill_connections();
         for call in calls {

@@ -12,21 +12,20 @@ use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::Response;
 use http::request::Parts;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
+use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 
 use crate::client::fields;
 use crate::harness::Received;
+use crate::server::Server;
 
 type Handler = dyn Fn(Exchange) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
-/// A server on 127.0.0.1 with a thread of its own. It ends when dropped.
+/// It ends when dropped.
 pub(crate) struct Http2Upstream {
-    address: SocketAddr,
+    server: Server,
     shared: Arc<Shared>,
     commands: broadcast::Sender<Command>,
-    runtime: Option<Runtime>,
 }
 
 #[derive(Default)]
@@ -73,22 +72,11 @@ impl Http2Upstream {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("the operating system gives an upstream its event queue");
-        let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("there is a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
         let shared = Arc::new(Shared::default());
         let (commands, _) = broadcast::channel(16);
         let handler: Arc<Handler> = Arc::new(move |exchange| Box::pin(handler(exchange)));
         let (books, orders) = (Arc::clone(&shared), commands.clone());
-        runtime.spawn(async move {
+        let server = Server::start(|listener| async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).ok();
                 let mut builder = Builder::new();
@@ -104,10 +92,9 @@ impl Http2Upstream {
             }
         });
         Self {
-            address,
+            server,
             shared,
             commands,
-            runtime: Some(runtime),
         }
     }
 
@@ -120,11 +107,11 @@ impl Http2Upstream {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// Every request that was received whole so far.
@@ -163,14 +150,6 @@ impl Http2Upstream {
     /// Closes every open connection without a word.
     pub(crate) fn kill_connections(&self) {
         self.commands.send(Command::Kill).ok();
-    }
-}
-
-impl Drop for Http2Upstream {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

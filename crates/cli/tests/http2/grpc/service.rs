@@ -11,8 +11,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
 use tonic::client::Grpc as ClientGrpc;
@@ -21,6 +19,8 @@ use tonic::server::Grpc as ServerGrpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
+
+use crate::server::Server;
 
 /// The one message there is.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -39,11 +39,10 @@ impl Echo {
 
 type Echoes = Pin<Box<dyn Stream<Item = Result<Echo, Status>> + Send>>;
 
-/// A server on 127.0.0.1 with a thread of its own. It ends when dropped.
+/// It ends when dropped.
 pub(super) struct EchoServer {
-    address: SocketAddr,
+    server: Server,
     books: Arc<Books>,
-    runtime: Option<Runtime>,
 }
 
 #[derive(Default)]
@@ -56,20 +55,9 @@ struct Books {
 
 impl EchoServer {
     pub(super) fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("the operating system gives a server its event queue");
-        let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("there is a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
         let books = Arc::new(Books::default());
         let shared = Arc::clone(&books);
-        runtime.spawn(async move {
+        let server = Server::start(|listener| async move {
             while let Ok((stream, _)) = listener.accept().await {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let service = EchoService {
@@ -82,15 +70,11 @@ impl EchoServer {
                 tokio::spawn(serving);
             }
         });
-        Self {
-            address,
-            books,
-            runtime: Some(runtime),
-        }
+        Self { server, books }
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -109,14 +93,6 @@ impl EchoServer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-    }
-}
-
-impl Drop for EchoServer {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
