@@ -18,17 +18,32 @@ fn switch(gateway: &Gateway, key: &str, value: Option<&str>) {
     }
 }
 
+/// Two nodes that both serve a tenant.
+fn two_nodes(upstream: &Upstream) -> ([Gateway; 2], TenantKey) {
+    let first = Gateway::start(Backend::Servers);
+    let second = Gateway::start(first.options().another_node());
+    let tenant = first.tenant_before(upstream);
+    eventually("both nodes serve", || {
+        second.get("/", &tenant.key).status == 200
+    });
+    ([first, second], tenant)
+}
+
+/// Two tenants: the whole tree of the first one, and of the second one two routes, `/on` and `/off`. Returns the id of the last.
+fn two_tenants(gateway: &Gateway, upstream: &Upstream) -> (TenantKey, TenantKey, String) {
+    let (a, b) = (gateway.tenant("a"), gateway.tenant("b"));
+    gateway.prefix_route(&a, "/", &[upstream], Value::Null);
+    gateway.prefix_route(&b, "/on", &[upstream], Value::Null);
+    let off = gateway.prefix_route(&b, "/off", &[upstream], Value::Null);
+    (a, b, off)
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn g20_one_key_in_redis_switches_every_node_within_a_second() {
-    let first = Gateway::start(Backend::Servers);
-    let second = Gateway::start(first.options().another_node());
     let upstream = Upstream::named("a");
-    let tenant = first.tenant_before(&upstream);
-    eventually("both nodes serve", || {
-        second.get("/", &tenant.key).status == 200
-    });
+    let ([first, second], tenant) = two_nodes(&upstream);
     switch(&first, "platform:maintenance", Some("1"));
     let nodes = [&first, &second];
     within(SECOND, "both nodes are switched", || {
@@ -107,10 +122,7 @@ fn assert_limit_is_told(response: &Response) {
 fn g20_a_tenant_or_a_route_can_be_switched_alone() {
     let gateway = Gateway::start(Backend::Servers);
     let upstream = Upstream::named("a");
-    let (a, b) = (gateway.tenant("a"), gateway.tenant("b"));
-    gateway.prefix_route(&a, "/", &[&upstream], Value::Null);
-    gateway.prefix_route(&b, "/on", &[&upstream], Value::Null);
-    let off = gateway.prefix_route(&b, "/off", &[&upstream], Value::Null);
+    let (a, b, off) = two_tenants(&gateway, &upstream);
     switch(&gateway, "platform:maintenance:tenants", Some(&a.id));
     within(SECOND, "the tenant is switched", || {
         gateway.get("/", &a.key).status == 503
@@ -155,10 +167,7 @@ on_both! {
     fn g20_the_admin_api_switches_platform_tenant_and_route(backend) {
         let gateway = Gateway::start(backend);
         let upstream = Upstream::named("a");
-        let (a, b) = (gateway.tenant("a"), gateway.tenant("b"));
-        gateway.prefix_route(&a, "/", &[&upstream], Value::Null);
-        gateway.prefix_route(&b, "/on", &[&upstream], Value::Null);
-        let off = gateway.prefix_route(&b, "/off", &[&upstream], Value::Null);
+        let (a, b, off) = two_tenants(&gateway, &upstream);
         let put = |switches: Value| {
             gateway.admin("PUT", "/admin/maintenance", switches).expect(200).data()
         };
@@ -197,13 +206,8 @@ on_both! {
 /// What one node is told the others see.
 #[test]
 fn g20_the_admin_api_of_one_node_switches_every_node_within_a_second() {
-    let first = Gateway::start(Backend::Servers);
-    let second = Gateway::start(first.options().another_node());
     let upstream = Upstream::named("a");
-    let tenant = first.tenant_before(&upstream);
-    eventually("both nodes serve", || {
-        second.get("/", &tenant.key).status == 200
-    });
+    let ([first, second], tenant) = two_nodes(&upstream);
     let switch = |on: bool| {
         first
             .admin("PUT", "/admin/maintenance", json!({ "platform": on }))

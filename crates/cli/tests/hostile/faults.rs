@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bastide_testkit::{Postgres, TestFolder};
+use bastide_testkit::{Database, Postgres, TestFolder};
 use serde_json::{Value, json};
 
 use crate::harness::wait::within;
-use crate::harness::{Backend, Gateway, Options, Request, Stores, Upstream};
+use crate::harness::{Backend, Gateway, Options, Request, Response, Stores, Upstream};
 use crate::load::Load;
 
 /// Longer than any reconnection takes.
@@ -18,7 +18,8 @@ const BACK: Duration = Duration::from_secs(20);
 /// A gateway over a Postgres and a Redis of its own, which may be killed.
 struct Stage {
     postgres: Postgres,
-    database: bastide_testkit::Database,
+    /// Goes with the stage.
+    _database: Database,
     options: Options,
 }
 
@@ -30,10 +31,22 @@ impl Stage {
             Options::over(Arc::new(Stores::redis_only())).env("DATABASE_URL", &database.url());
         Self {
             postgres,
-            database,
+            _database: database,
             options,
         }
     }
+}
+
+/// Whether the gateway says that it misses something, while it serves.
+fn is_degraded(gateway: &Gateway) -> bool {
+    let ready = gateway.call(&Request::get("/ready")).expect(200);
+    ready.text().contains("degraded")
+}
+
+/// A change that is only taken while the database is there.
+fn prioritise(gateway: &Gateway, route: &str, priority: i32) -> Response {
+    let path = format!("/admin/routes/{route}");
+    gateway.admin("PATCH", &path, json!({ "priority": priority }))
 }
 
 #[test]
@@ -46,24 +59,10 @@ fn a_redis_that_is_killed_and_comes_back_costs_no_request() {
     for _ in 0..2 {
         gateway.stores().redis().kill();
         load.wait_for(400);
-        let ready = gateway.call(&Request::get("/ready")).expect(200).text();
-        within(BACK, "what is missing is told", || {
-            gateway
-                .call(&Request::get("/ready"))
-                .expect(200)
-                .text()
-                .contains("degraded")
-        });
-        assert!(!ready.is_empty());
+        within(BACK, "what is missing is told", || is_degraded(&gateway));
         gateway.stores().redis().restart().unwrap();
         load.wait_for(400);
-        within(BACK, "it is back", || {
-            !gateway
-                .call(&Request::get("/ready"))
-                .expect(200)
-                .text()
-                .contains("degraded")
-        });
+        within(BACK, "it is back", || !is_degraded(&gateway));
     }
     let report = load.stop();
     println!(
@@ -137,44 +136,20 @@ fn a_postgres_that_is_killed_and_comes_back_costs_no_request_and_refuses_changes
     for round in 0..2 {
         stage.postgres.kill();
         load.wait_for(200);
-        let change = gateway.admin(
-            "PATCH",
-            &format!("/admin/routes/{route}"),
-            json!({ "priority": 7 + round }),
-        );
-        change.expect_problem(503, "database_unavailable");
+        prioritise(&gateway, &route, 7 + round).expect_problem(503, "database_unavailable");
         let refused = gateway.admin(
             "POST",
             "/admin/tenants",
             json!({ "name": format!("late {round}") }),
         );
         refused.expect_problem(503, "database_unavailable");
-        within(BACK, "what is missing is told", || {
-            gateway
-                .call(&Request::get("/ready"))
-                .expect(200)
-                .text()
-                .contains("degraded")
-        });
+        within(BACK, "what is missing is told", || is_degraded(&gateway));
         load.wait_for(200);
         stage.postgres.restart().unwrap();
         within(BACK, "changes are taken again", || {
-            gateway
-                .admin(
-                    "PATCH",
-                    &format!("/admin/routes/{route}"),
-                    json!({ "priority": 100 + round }),
-                )
-                .status
-                == 200
+            prioritise(&gateway, &route, 100 + round).status == 200
         });
-        within(BACK, "it is ready in full", || {
-            !gateway
-                .call(&Request::get("/ready"))
-                .expect(200)
-                .text()
-                .contains("degraded")
-        });
+        within(BACK, "it is ready in full", || !is_degraded(&gateway));
     }
     let tenants = gateway
         .admin("GET", "/admin/tenants", Value::Null)
@@ -215,7 +190,6 @@ fn changes_of_another_node_arrive_after_postgres_came_back() {
     within(BACK, "the other node has the late one", || {
         two.get("/", key).status == 404
     });
-    assert!(!stage.database.url().is_empty());
 }
 
 #[test]
@@ -237,13 +211,7 @@ fn a_cold_start_with_both_stores_down_serves_what_was_known() {
         gateway.get("/", &tenant.key).expect(200);
     }
     gateway.get("/", "a-key-that-nobody-was-given").expect(403);
-    assert!(
-        gateway
-            .call(&Request::get("/ready"))
-            .expect(200)
-            .text()
-            .contains("degraded")
-    );
+    assert!(is_degraded(&gateway));
     gateway
         .admin("POST", "/admin/tenants", json!({ "name": "late" }))
         .expect_problem(503, "database_unavailable");
@@ -251,22 +219,9 @@ fn a_cold_start_with_both_stores_down_serves_what_was_known() {
     stage.postgres.restart().unwrap();
     stage.options.stores().redis().restart().unwrap();
     within(BACK, "changes are taken", || {
-        gateway
-            .admin(
-                "PATCH",
-                &format!("/admin/routes/{route}"),
-                json!({ "priority": 5 }),
-            )
-            .status
-            == 200
+        prioritise(&gateway, &route, 5).status == 200
     });
-    within(BACK, "it is ready in full", || {
-        !gateway
-            .call(&Request::get("/ready"))
-            .expect(200)
-            .text()
-            .contains("degraded")
-    });
+    within(BACK, "it is ready in full", || !is_degraded(&gateway));
     gateway.get("/", &tenant.key).expect(200);
 }
 
@@ -356,14 +311,7 @@ fn a_full_disk_costs_no_request_and_no_data() {
     assert!(!gateway.has_ended());
     disk.clear();
     within(BACK, "changes are taken again", || {
-        gateway
-            .admin(
-                "PATCH",
-                &format!("/admin/routes/{route}"),
-                json!({ "priority": 9 }),
-            )
-            .status
-            == 200
+        prioritise(&gateway, &route, 9).status == 200
     });
     load.wait_for(50);
     load.stop().assert_clean();

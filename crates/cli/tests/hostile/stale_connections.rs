@@ -89,7 +89,13 @@ fn costs_no_request(
             Ok(())
         }
     });
-    let (gateway, tenant) = gateway_before(one_worker(), &server.url());
+    one_after_the_other(&server.url(), rounds, &ended);
+    assert_eq!(executed.assert_once(), rounds);
+}
+
+/// Sends requests over one connection, each when the upstream has ended the connection that the one before it took.
+fn one_after_the_other(url: &str, rounds: usize, ended: &AtomicUsize) {
+    let (gateway, tenant) = gateway_before(one_worker(), url);
     let mut client = gateway.connect();
     for number in 0..rounds {
         let response = client.call(&request(number, &tenant.key));
@@ -103,7 +109,6 @@ fn costs_no_request(
             ended.load(Ordering::SeqCst) > number
         });
     }
-    assert_eq!(executed.assert_once(), rounds);
 }
 
 #[test]
@@ -224,20 +229,7 @@ fn a_unix_socket_closed_between_requests_costs_no_request() {
             }
         }
     });
-    let (gateway, tenant) = gateway_before(one_worker(), &format!("unix:{}", path.display()));
-    let mut client = gateway.connect();
-    for number in 0..ROUNDS {
-        let response = client.call(&request(number, &tenant.key));
-        assert_eq!(
-            response.status,
-            200,
-            "request {number}: {}",
-            response.text()
-        );
-        eventually("the upstream closes", || {
-            closed.load(Ordering::SeqCst) > number
-        });
-    }
+    one_after_the_other(&format!("unix:{}", path.display()), ROUNDS, &closed);
     assert_eq!(executed.assert_once(), ROUNDS);
 }
 
