@@ -271,7 +271,7 @@ fn g6_a_damaged_word_of_another_node_changes_nothing() {
     let second = Gateway::start(first.options().another_node());
     let upstream = Upstream::status(500);
     let tenant = first.tenant("acme");
-    let route = first.prefix_route(&tenant, "/", &[&upstream], breaker(1, 1, LONG));
+    let route = first.prefix_route(&tenant, "/sick", &[&upstream], breaker(1, 1, LONG));
     let well = Upstream::named("well");
     first.prefix_route(&tenant, "/later", &[&well], Value::Null);
     eventually("the other node knows both routes", || {
@@ -285,11 +285,11 @@ fn g6_a_damaged_word_of_another_node_changes_nothing() {
         assert_eq!(say(word), ":2");
     }
     // The breaker is closed until this opens it.
-    first.get("/", &tenant.key).expect(500);
+    first.get("/sick", &tenant.key).expect(500);
     upstream.set(|_| Answer::text("well"));
     within(
         Duration::from_secs(2),
         "the word of the first node is heard",
-        || second.get("/", &tenant.key).status == 503,
+        || second.get("/sick", &tenant.key).status == 503,
     );
 }
