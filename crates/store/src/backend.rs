@@ -15,6 +15,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 pub enum Kind {
     /// One process only; gone when it ends.
     Memory,
+    /// A file that the processes of one machine share.
+    Sqlite,
     /// A Redis server.
     Redis,
 }
@@ -71,4 +73,12 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// Listens from the moment this has been answered.
     fn subscribe<'a>(&'a self, channel: &'a str) -> Answer<'a, Subscription>;
+}
+
+/// A number as the operations write it: no sign but a minus, no leading zeros, no spaces. Redis reads no other.
+pub(crate) fn whole_number(value: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.parse()
+        .ok()
+        .filter(|number: &i64| number.to_string() == text)
 }

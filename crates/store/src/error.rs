@@ -21,9 +21,19 @@ pub enum StoreError {
     /// The value under the key is not of the kind the operation works on, as incrementing a text.
     #[error("the value under this key is not a whole number; delete the key or use another")]
     NotANumber,
-    /// The in-memory store holds as much as it may.
-    #[error("the in-memory store is full; raise its limits or use Redis")]
+    /// The store, in memory or in a file, holds as much as it may.
+    #[error("the store is full; raise its limits or use Redis")]
     Full,
+    /// The store's file cannot be used, or not any more.
+    #[error("the store file {path:?} cannot be used: {reason}; {remedy}")]
+    File {
+        /// Which one.
+        path: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The operation needs another back end.
     #[error("{0} needs Redis; give its URL")]
     NeedsRedis(&'static str),
@@ -46,6 +56,7 @@ impl StoreError {
             Self::Refused(_) => "store_refused",
             Self::NotANumber => "store_not_a_number",
             Self::Full => "store_full",
+            Self::File { .. } => "store_file_unusable",
             Self::NeedsRedis(_) => "store_needs_redis",
             Self::Url(_) => "store_url_invalid",
         }

@@ -1,21 +1,23 @@
-//! The shared store: small values that several processes see, in one process's memory or in Redis.
+//! The shared store: small values that several processes see, in one process's memory, in a file or in Redis.
 //!
-//! [`Store::memory`] serves one process and needs nothing; [`Store::redis`] serves a fleet. Both answer to the same
-//! operations, and one conformance suite holds them to the same meaning. Each concern works in a [`Namespace`], which is
+//! [`Store::memory`] serves one process and needs nothing; [`Store::sqlite`] serves the processes of one machine;
+//! [`Store::redis`] serves a fleet. All answer to the same operations, and one conformance suite holds them to the same
+//! meaning. Each concern works in a [`Namespace`], which is
 //! a prefix of its keys (Redis Cluster has only one database); [`Store::raw`] reaches keys as they are, for those that
 //! operators set by hand.
 //!
 //! Invariants:
 //!
-//! - **No call waits without bound.** Every one ends within [`RedisOptions::response_timeout`], also while the server is
-//!   away; it then fails with [`StoreError::Unavailable`] or [`StoreError::Timeout`], and later calls succeed by themselves
-//!   once the server is back.
-//! - **Memory is bounded.** Values expire, and a store that is full refuses new ones with [`StoreError::Full`] rather than
+//! - **No call waits without bound.** Every one ends within [`RedisOptions::response_timeout`] or
+//!   [`SqliteOptions::timeout`], also while the server is away; it then fails with [`StoreError::Unavailable`] or
+//!   [`StoreError::Timeout`], and later calls succeed by themselves once the server is back.
+//! - **No runtime's thread waits for the disk.** A file is read and written on threads of the store's own.
+//! - **Memory and files are bounded.** Values expire, and a store that is full refuses new ones with [`StoreError::Full`] rather than
 //!   drop old ones that somebody counts on.
 //! - **Secrets stay inside.** The password of a URL appears in no error and no `Debug` output.
 //! - **No type of the Redis client appears** in this crate's interface.
 //!
-//! Deliberately absent: transactions over several keys, persistence, key listing, and delivery guarantees for messages
+//! Deliberately absent: transactions over several keys, a promise that values outlive a crash of the machine, key listing, and delivery guarantees for messages
 //! ([`Subscription`] says when some may have been missed, and the listener then reads the state itself).
 //!
 //! ```
@@ -39,6 +41,7 @@ mod error;
 mod memory;
 mod namespace;
 mod redis;
+mod sqlite;
 mod store;
 mod subscription;
 mod url;
@@ -48,6 +51,7 @@ pub use error::StoreError;
 pub use memory::{MemoryLimits, MemoryStore};
 pub use namespace::Namespace;
 pub use redis::{Call, RedisConnection, RedisOptions, RedisStore, Script};
+pub use sqlite::{SqliteOptions, SqliteStore};
 pub use store::{Space, Store};
 pub use subscription::{Event, Subscription};
 pub use url::{RedisUrl, UrlError};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use tokio::sync::broadcast;
 
-use crate::backend::{Answer, Backend, Kind};
+use crate::backend::{Answer, Backend, Kind, whole_number};
 use crate::error::StoreError;
 use crate::subscription::{BACKLOG, Event, Subscription};
 
@@ -215,10 +215,9 @@ impl Backend for MemoryStore {
         let mut values = self.values();
         let present = match values.by_key.get(key) {
             None => Some((0, self.expiry(ttl))),
-            Some(entry) => std::str::from_utf8(&entry.value)
-                .ok()
-                .and_then(|text| text.parse::<i64>().ok())
-                .map(|number| (number, entry.expiry.map(|(at, _)| at))),
+            Some(entry) => {
+                whole_number(&entry.value).map(|number| (number, entry.expiry.map(|(at, _)| at)))
+            }
         };
         let Some((sum, at)) = present.and_then(|(number, at)| Some((number.checked_add(by)?, at)))
         else {

@@ -1,5 +1,6 @@
 //! The store as the rest of the platform holds it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use crate::error::StoreError;
 use crate::memory::MemoryStore;
 use crate::namespace::Namespace;
 use crate::redis::{RedisOptions, RedisStore};
+use crate::sqlite::{SqliteOptions, SqliteStore};
 use crate::subscription::Subscription;
 use crate::url::RedisUrl;
 
-/// A store of either kind. Cheap to clone.
+/// A store of any kind. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     backend: Arc<dyn Backend>,
@@ -22,6 +24,17 @@ impl Store {
     /// A store in this process's memory, with the default limits.
     pub fn memory() -> Self {
         Self::from(MemoryStore::default())
+    }
+
+    /// A store in a file that several processes of this machine share. See [`SqliteStore::open`].
+    ///
+    /// # Errors
+    /// [`StoreError::File`] if the file cannot be used, [`StoreError::Timeout`] if other processes keep it busy.
+    pub async fn sqlite(
+        path: impl Into<PathBuf>,
+        options: SqliteOptions,
+    ) -> Result<Self, StoreError> {
+        Ok(Self::from(SqliteStore::open(path, options).await?))
     }
 
     /// A store in Redis. Connects when first used, so a server that is away now does no harm.
@@ -70,6 +83,15 @@ impl From<MemoryStore> for Store {
     fn from(memory: MemoryStore) -> Self {
         Self {
             backend: Arc::new(memory),
+            redis: None,
+        }
+    }
+}
+
+impl From<SqliteStore> for Store {
+    fn from(sqlite: SqliteStore) -> Self {
+        Self {
+            backend: Arc::new(sqlite),
             redis: None,
         }
     }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod file;
 mod outage;
 mod suite;
 
@@ -11,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bastide_store::{MemoryLimits, MemoryStore, RedisOptions, RedisUrl, Store, StoreError};
+use bastide_store::{
+    MemoryLimits, MemoryStore, RedisOptions, RedisUrl, SqliteOptions, Store, StoreError,
+};
 
 use suite::Clock;
 use support::PrivateRedis;
@@ -27,6 +30,15 @@ macro_rules! conformance {
                 let clock = move || super::Duration::from_millis(told.load(super::Ordering::SeqCst));
                 let store = super::MemoryStore::with_clock(super::MemoryLimits::default(), clock).into();
                 super::suite::$part(store, super::Clock::Held(time)).await;
+            }
+        )* }
+        mod sqlite { $(
+            #[tokio::test]
+            async fn $part() {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("store.db");
+                let store = super::Store::sqlite(path, super::SqliteOptions::default()).await.unwrap();
+                super::suite::$part(store, super::Clock::Real).await;
             }
         )* }
         mod redis { $(
