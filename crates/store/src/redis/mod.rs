@@ -9,7 +9,7 @@ use std::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, FromRedisValue, RedisError, ServerErrorKind, Value, cmd};
 
-use crate::backend::{Answer, Backend, Kind, Reply};
+use crate::backend::{Answer, Backend, Kind, Reply, whole_number};
 use crate::error::StoreError;
 use crate::subscription::Subscription;
 use crate::url::RedisUrl;
@@ -62,12 +62,13 @@ end
 return 1
 ";
 
-/// `ARGV`: what to add, milliseconds or 0. The time to live is given to a new number only.
+/// `ARGV`: what to add, milliseconds or 0. The time to live is given to a new number only. The sum comes back as text: Lua's
+/// own numbers hold no more than 53 bits.
 const INCREMENT: &str = r"
 local fresh = redis.call('EXISTS', KEYS[1]) == 0
-local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
+redis.call('INCRBY', KEYS[1], ARGV[1])
 if fresh and ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return sum
+return redis.call('GET', KEYS[1])
 ";
 
 impl RedisStore {
@@ -249,7 +250,7 @@ impl Backend for RedisStore {
             .arg(milliseconds(ttl).to_string());
         Box::pin(async move {
             match self.run(&Script::new(INCREMENT), &call).await? {
-                Reply::Int(sum) => Ok(sum),
+                Reply::Bytes(sum) => whole_number(&sum).ok_or(StoreError::NotANumber),
                 other => Err(StoreError::Refused(format!("unexpected answer {other:?}"))),
             }
         })

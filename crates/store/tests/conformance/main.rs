@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod edges;
 mod file;
 mod outage;
 mod suite;
@@ -21,7 +22,7 @@ use support::PrivateRedis;
 
 /// Runs a part of the suite against a fresh store of each kind.
 macro_rules! conformance {
-    ($($part:ident),* $(,)?) => {
+    ($($file:ident::$part:ident),* $(,)?) => {
         mod memory { $(
             #[tokio::test]
             async fn $part() {
@@ -29,7 +30,7 @@ macro_rules! conformance {
                 let told = time.clone();
                 let clock = move || super::Duration::from_millis(told.load(super::Ordering::SeqCst));
                 let store = super::MemoryStore::with_clock(super::MemoryLimits::default(), clock).into();
-                super::suite::$part(store, super::Clock::Held(time)).await;
+                super::$file::$part(store, super::Clock::Held(time)).await;
             }
         )* }
         mod sqlite { $(
@@ -38,7 +39,7 @@ macro_rules! conformance {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("store.db");
                 let store = super::Store::sqlite(path, super::SqliteOptions::default()).await.unwrap();
-                super::suite::$part(store, super::Clock::Real).await;
+                super::$file::$part(store, super::Clock::Real).await;
             }
         )* }
         mod redis { $(
@@ -47,21 +48,30 @@ macro_rules! conformance {
                 let server = super::PrivateRedis::start().await;
                 let url = super::RedisUrl::parse(&server.url()).unwrap();
                 let store = super::Store::redis(&url, super::RedisOptions::default()).unwrap();
-                super::suite::$part(store, super::Clock::Real).await;
+                super::$file::$part(store, super::Clock::Real).await;
             }
         )* }
     };
 }
 
 conformance!(
-    values_are_put_read_and_deleted,
-    values_expire,
-    compare_and_set_changes_only_what_it_expects,
-    only_one_of_many_sets_an_absent_key,
-    numbers_are_added_up,
-    namespaces_are_apart,
-    messages_reach_those_who_listen,
-    a_slow_listener_learns_that_it_missed_something,
+    suite::values_are_put_read_and_deleted,
+    suite::values_expire,
+    suite::compare_and_set_changes_only_what_it_expects,
+    suite::only_one_of_many_sets_an_absent_key,
+    suite::numbers_are_added_up,
+    suite::namespaces_are_apart,
+    suite::messages_reach_those_who_listen,
+    suite::a_slow_listener_learns_that_it_missed_something,
+    edges::the_shortest_and_the_longest_life,
+    edges::what_has_expired_is_as_if_never_there,
+    edges::nothing_may_be_expected_and_put,
+    edges::a_change_brings_its_own_life,
+    edges::numbers_are_written_in_one_way,
+    edges::values_may_be_big,
+    edges::keys_may_be_odd,
+    edges::a_listener_hears_what_comes_after_it_in_order,
+    edges::calls_that_are_given_up_harm_nobody,
 );
 
 #[tokio::test]

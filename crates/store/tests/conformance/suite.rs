@@ -18,7 +18,7 @@ pub(crate) enum Clock {
 
 impl Clock {
     /// Lets that much time pass, or waits until it must have.
-    async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         match self {
             Self::Held(now) => {
                 now.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
@@ -28,7 +28,7 @@ impl Clock {
     }
 }
 
-const SHORT: Duration = Duration::from_millis(200);
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
 pub(crate) async fn values_are_put_read_and_deleted(store: Store, _: Clock) {
     let raw = store.raw();
