@@ -1,6 +1,7 @@
 //! Real servers for tests: private, on free ports, in temporary folders, and gone afterwards.
 //!
 //! - [`Postgres`] and [`Redis`] start a server of the test's own, which it may kill, pause, stop and restart.
+//! - [`RedisCluster`] and [`RedisSentinel`] start several that know each other.
 //! - [`Postgres::shared_database`] and [`Redis::shared_url`] use one server for many tests: the one that `cargo xtask test`
 //!   started, else one for the process.
 //! - [`binaries`] finds the programs, or names the package to install.
@@ -40,6 +41,8 @@ mod folder;
 mod postgres;
 mod process;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
 mod wait;
 
 use std::io;
@@ -51,6 +54,8 @@ pub use binaries::{Missing, Package};
 pub use folder::TestFolder;
 pub use postgres::{Database, Postgres};
 pub use redis::Redis;
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinel::RedisSentinel;
 pub use wait::until;
 
 /// Why a server could not be used.

@@ -23,19 +23,31 @@ pub struct Redis {
     binary: PathBuf,
     port: u16,
     folder: TestFolder,
+    /// What the server's kind needs beyond what all have.
+    arguments: Vec<String>,
 }
 
 impl Redis {
     /// Starts a server on a free port and waits until it answers.
     pub fn start() -> Result<Self, TestkitError> {
+        Self::start_with(|_| Ok(Vec::new()))
+    }
+
+    /// As [`Redis::start`], with arguments that may name files in the server's folder, and are made anew with each port
+    /// that is tried.
+    pub(crate) fn start_with(
+        arguments: impl Fn(&TestFolder) -> Result<Vec<String>, TestkitError>,
+    ) -> Result<Self, TestkitError> {
         let binary = binaries::find("redis-server")?;
         let mut attempt = 1;
         loop {
+            let folder = TestFolder::new()?;
             let mut redis = Self {
                 process: None,
                 binary: binary.clone(),
                 port: free_port(),
-                folder: TestFolder::new()?,
+                arguments: arguments(&folder)?,
+                folder,
             };
             match redis.restart() {
                 // Someone else took the port in between.
@@ -97,18 +109,17 @@ impl Redis {
         }
         let mut command = launcher(&self.binary, None);
         command
-            .args([
-                "--port",
-                &self.port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
+            .args(&self.arguments)
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--maxclients", "1000", "--dir"])
             .arg(self.folder.path());
+        if !self
+            .arguments
+            .iter()
+            .any(|argument| argument == "--sentinel")
+        {
+            command.args(["--save", "", "--appendonly", "no"]);
+        }
         let mut process = Process::start(
             "redis-server",
             command,
@@ -139,19 +150,36 @@ impl Redis {
             .map_err(TestkitError::system("empty redis"))
     }
 
+    /// As [`Redis::ask`], until the answer contains `word`.
+    pub(crate) fn ask_until(&self, command: &str, word: &str) -> Result<(), TestkitError> {
+        let mut last = String::new();
+        let has_come = crate::until(START_PATIENCE, || {
+            last = self.ask(command).unwrap_or_else(|error| error.to_string());
+            last.contains(word)
+        });
+        if has_come {
+            return Ok(());
+        }
+        Err(TestkitError::Silent {
+            program: format!("redis-server, asked for {word:?} by {command}"),
+            patience: START_PATIENCE,
+            log: last,
+        })
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(process) = &self.process {
             process.signal(signal);
         }
     }
 
-    /// Sends an inline command without arguments and reads the beginning of the answer.
-    fn ask(&self, command: &str) -> std::io::Result<String> {
+    /// Sends an inline command and reads the beginning of the answer, as the protocol writes it.
+    pub(crate) fn ask(&self, command: &str) -> std::io::Result<String> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let mut stream = TcpStream::connect_timeout(&address, ASK_PATIENCE)?;
         stream.set_read_timeout(Some(ASK_PATIENCE))?;
         stream.write_all(format!("{command}\r\n").as_bytes())?;
-        let mut answer = [0; 64];
+        let mut answer = [0; 4096];
         let length = stream.read(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
     }

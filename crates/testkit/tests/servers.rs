@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bastide_testkit::{Postgres, Redis, TestFolder, unique, until};
+use bastide_testkit::{Postgres, Redis, RedisCluster, RedisSentinel, TestFolder, unique, until};
 
 fn redis(port: u16, command: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
@@ -155,4 +155,47 @@ fn a_server_dies_with_the_process_that_started_it() {
         port
     ))
     .is_err()));
+}
+
+#[test]
+fn a_redis_cluster_divides_the_keys_and_is_whole_again_after_a_restart() {
+    let mut cluster = RedisCluster::start().unwrap();
+    let port = cluster.nodes()[0].port();
+    // `a` has slot 15495, in the last third; `b` has 3300, in the first.
+    assert!(redis(port, "SET a 1").unwrap().starts_with("-MOVED 15495 "));
+    assert_eq!(redis(port, "SET b 1").unwrap(), "+OK\r\n");
+    cluster.move_slot(15_495, 0).unwrap();
+    assert_eq!(redis(port, "SET a 1").unwrap(), "+OK\r\n");
+    cluster.nodes()[2].kill();
+    let is_down = || redis(port, "SET b 2").is_ok_and(|answer| answer.starts_with("-CLUSTERDOWN"));
+    assert!(until(Duration::from_secs(10), is_down));
+    cluster.nodes()[2].restart().unwrap();
+    cluster.wait().unwrap();
+    assert_eq!(redis(port, "SET b 2").unwrap(), "+OK\r\n");
+}
+
+#[test]
+fn a_sentinel_makes_the_replica_the_master() {
+    let mut redises = RedisSentinel::start().unwrap();
+    assert_eq!(
+        redis(redises.master().port(), "SET a 1").unwrap(),
+        "+OK\r\n"
+    );
+    redises.wait_for_replica().unwrap();
+    let address = redises.address();
+    let (sentinel, name) = address.split_once('/').unwrap();
+    let port = sentinel.rsplit_once(':').unwrap().1.parse().unwrap();
+    let ask = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {name}");
+    let before = redis(port, &ask).unwrap();
+    redises.master().kill();
+    let has_changed = || {
+        let answer = redis(port, &ask).unwrap_or_default();
+        let new = answer.lines().nth(4).and_then(|port| port.parse().ok());
+        answer != before
+            && new.is_some_and(|port| {
+                redis(port, "GET a").is_ok_and(|value| value == "$1\r\n1\r\n")
+                    && redis(port, "SET a 1").is_ok_and(|answer| answer == "+OK\r\n")
+            })
+    };
+    assert!(until(Duration::from_secs(20), has_changed));
 }
