@@ -17,8 +17,10 @@ pub enum Kind {
     Memory,
     /// A file that the processes of one machine share.
     Sqlite,
-    /// A Redis server.
+    /// A Redis server, or the master that sentinels name.
     Redis,
+    /// Redis servers that share the keys among them.
+    RedisCluster,
 }
 
 /// What a Redis script returned.
@@ -45,7 +47,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// The value, if there is one.
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>>;
 
-    /// The values in the order of the keys, in one round trip.
+    /// The values in the order of the keys, in one round trip; on Redis Cluster in one to each node, so not of one moment.
     fn get_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, Vec<Option<Vec<u8>>>>;
 
     /// Puts a value, whatever was there.

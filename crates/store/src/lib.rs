@@ -1,7 +1,8 @@
 //! The shared store: small values that several processes see, in one process's memory, in a file or in Redis.
 //!
 //! [`Store::memory`] serves one process and needs nothing; [`Store::sqlite`] serves the processes of one machine;
-//! [`Store::redis`] serves a fleet. All answer to the same operations, and one conformance suite holds them to the same
+//! [`Store::redis`] serves a fleet, from one server, a Redis Cluster or a master that sentinels watch ([`RedisUrl`]). All
+//! answer to the same operations, and one conformance suite holds them to the same
 //! meaning. Each concern works in a [`Namespace`], which is
 //! a prefix of its keys (Redis Cluster has only one database); [`Store::raw`] reaches keys as they are, for those that
 //! operators set by hand.

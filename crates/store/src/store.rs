@@ -37,7 +37,8 @@ impl Store {
         Ok(Self::from(SqliteStore::open(path, options).await?))
     }
 
-    /// A store in Redis. Connects when first used, so a server that is away now does no harm.
+    /// A store in Redis: one server, a cluster or the master that sentinels name, as the URL says. Connects when first
+    /// used, so a server that is away now does no harm.
     ///
     /// Must be called within a tokio runtime; the connection lives on it.
     ///
@@ -125,7 +126,7 @@ impl Space {
         self.backend.get(&self.full(key)).await
     }
 
-    /// The values in the order of the keys, in one round trip.
+    /// The values in the order of the keys, in one round trip; on Redis Cluster in one to each node, so not of one moment.
     pub async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let keys: Vec<String> = keys.iter().map(|key| self.full(key)).collect();
         self.backend.get_many(&keys).await

@@ -4,11 +4,35 @@ use std::fmt;
 
 use redis::IntoConnectionInfo;
 
-/// A checked `redis://` or `rediss://` URL. Shows itself without its password.
+/// A checked URL of Redis. Shows itself without its password.
+///
+/// | form | what it names |
+/// |---|---|
+/// | `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]` | one server |
+/// | `redis+cluster://[USER:PASSWORD@]HOST[:PORT],...` | a Redis Cluster, by some of its nodes |
+/// | `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[/DATABASE]` | the master that sentinels know by this name |
+///
+/// With `rediss` in place of `redis` over TLS. Ports are 6379, and 26379 for sentinels, where none is given. User and
+/// password are those of the servers; sentinels are asked without.
 #[derive(Clone)]
 pub struct RedisUrl {
-    info: redis::ConnectionInfo,
+    target: Target,
     shown: String,
+}
+
+/// What a URL names.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Server(redis::ConnectionInfo),
+    /// Some of its nodes.
+    Cluster(Vec<redis::ConnectionInfo>),
+    Sentinel {
+        sentinels: Vec<redis::ConnectionInfo>,
+        /// What they call the master.
+        master: String,
+        /// How to speak with the master; its address is of no meaning.
+        like: redis::ConnectionInfo,
+    },
 }
 
 /// Why a URL was not accepted. Never contains the password.
@@ -16,7 +40,7 @@ pub struct RedisUrl {
 pub enum UrlError {
     /// Not a scheme of Redis.
     #[error(
-        "the store URL begins with {found:?}; it has to be redis://HOST:PORT or, over TLS, rediss://HOST:PORT"
+        "the store URL begins with {found:?}; it has to be redis://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/MASTER, or, over TLS, the same with rediss"
     )]
     Scheme {
         /// What stands before `://`, or nothing.
@@ -24,14 +48,53 @@ pub enum UrlError {
     },
     /// The part after the scheme cannot be read.
     #[error(
-        "the store URL {shown:?} is not valid ({reason}); write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] and percent-encode special characters in the password"
+        "the store URL {shown:?} is not valid ({reason}); write {form} and percent-encode special characters in the password"
     )]
     Malformed {
         /// The URL without its password.
         shown: String,
         /// What is wrong.
         reason: &'static str,
+        /// What it should look like.
+        form: &'static str,
     },
+    /// A database other than 0 on Redis Cluster.
+    #[error(
+        "the store URL {shown:?} is of a Redis Cluster, which has only database 0; leave databases out, as prefixes keep the namespaces apart"
+    )]
+    NoDatabases {
+        /// The URL without its password.
+        shown: String,
+    },
+}
+
+/// The kinds of URL, by what follows `redis` or `rediss`.
+#[derive(Clone, Copy)]
+enum Form {
+    Server,
+    Cluster,
+    Sentinel,
+}
+
+impl Form {
+    fn of(scheme: &str) -> Option<Self> {
+        match scheme {
+            "redis" | "rediss" => Some(Self::Server),
+            "redis+cluster" | "rediss+cluster" => Some(Self::Cluster),
+            "redis+sentinel" | "rediss+sentinel" => Some(Self::Sentinel),
+            _ => None,
+        }
+    }
+
+    fn shown(self) -> &'static str {
+        match self {
+            Self::Server => "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]",
+            Self::Cluster => "redis+cluster://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]",
+            Self::Sentinel => {
+                "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]/MASTER[/DATABASE]"
+            }
+        }
+    }
 }
 
 impl RedisUrl {
@@ -41,43 +104,115 @@ impl RedisUrl {
     /// [`UrlError`], fit to be shown to the operator as it is.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let text = text.trim();
-        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-        if !matches!(scheme, "redis" | "rediss") {
-            return Err(UrlError::Scheme {
-                found: scheme.chars().take(20).collect(),
-            });
-        }
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let form = Form::of(scheme).ok_or_else(|| UrlError::Scheme {
+            found: scheme.chars().take(20).collect(),
+        })?;
         let shown = without_password(text);
         let malformed = |reason| UrlError::Malformed {
             shown: shown.clone(),
             reason,
+            form: form.shown(),
         };
-        let authority = text[scheme.len() + 3..]
-            .split(['/', '?', '#'])
-            .next()
-            .unwrap_or_default();
-        let host = authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, host)| host);
-        if host.is_empty() || host.starts_with(':') {
-            return Err(malformed("the host is missing"));
-        }
-        if text[scheme.len() + 3..].contains('#') {
+        if rest.contains('#') {
             return Err(malformed("'#' has no meaning here"));
         }
-        let info = text
-            .into_connection_info()
-            .map_err(|_| malformed(reason(text, scheme, host)))?;
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let (plain, _) = scheme.split_once('+').unwrap_or((scheme, ""));
+        let target = match form {
+            Form::Server => Target::Server(server(text).map_err(malformed)?),
+            Form::Cluster | Form::Sentinel => {
+                let parts = Parts::of(rest).map_err(malformed)?;
+                match form {
+                    Form::Sentinel => sentinel(plain, &parts).map_err(malformed)?,
+                    _ if matches!(parts.path, "" | "0") => Target::Cluster(
+                        parts
+                            .servers(plain, parts.credentials, "", "")
+                            .map_err(malformed)?,
+                    ),
+                    _ => return Err(UrlError::NoDatabases { shown }),
+                }
+            }
+        };
+        Ok(Self { target, shown })
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        self.target.clone()
+    }
+}
+
+/// What stands behind the scheme of a URL with several hosts.
+struct Parts<'a> {
+    /// With the `@`, or nothing.
+    credentials: &'a str,
+    hosts: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(rest: &'a str) -> Result<Self, &'static str> {
+        if rest.contains('?') {
+            return Err("'?' has no meaning here");
+        }
+        let (credentials, rest) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
+        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
         Ok(Self {
-            info: info.set_tcp_settings(tcp),
-            shown,
+            credentials,
+            hosts,
+            path,
         })
     }
 
-    pub(crate) fn info(&self) -> redis::ConnectionInfo {
-        self.info.clone()
+    /// Each host as if it stood in a URL of its own.
+    fn servers(
+        &self,
+        scheme: &str,
+        credentials: &str,
+        default_port: &str,
+        database: &str,
+    ) -> Result<Vec<redis::ConnectionInfo>, &'static str> {
+        let one = |host: &str| {
+            let has_port = host
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| !port.ends_with(']'));
+            let port = if has_port { "" } else { default_port };
+            server(&format!("{scheme}://{credentials}{host}{port}/{database}"))
+        };
+        self.hosts.split(',').map(|host| one(host.trim())).collect()
     }
+}
+
+fn sentinel(scheme: &str, parts: &Parts<'_>) -> Result<Target, &'static str> {
+    let (master, database) = parts.path.split_once('/').unwrap_or((parts.path, ""));
+    if master.is_empty() {
+        return Err("the master's name is missing");
+    }
+    let sentinels = parts.servers(scheme, "", ":26379", "")?;
+    let like = parts
+        .servers(scheme, parts.credentials, "", database)?
+        .swap_remove(0);
+    Ok(Target::Sentinel {
+        sentinels,
+        master: master.to_owned(),
+        like,
+    })
+}
+
+/// Reads the URL of one server.
+fn server(text: &str) -> Result<redis::ConnectionInfo, &'static str> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    if host.is_empty() || host.starts_with(':') {
+        return Err("the host is missing");
+    }
+    let info = text
+        .into_connection_info()
+        .map_err(|_| reason(text, scheme, host))?;
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    Ok(info.set_tcp_settings(tcp))
 }
 
 /// The likeliest fault; the client's own error text may quote the whole URL.
@@ -146,6 +281,41 @@ mod tests {
     }
 
     #[test]
+    fn reads_several_hosts() {
+        let hosts = |infos: &[redis::ConnectionInfo]| -> Vec<String> {
+            infos.iter().map(|info| info.addr().to_string()).collect()
+        };
+        let url = RedisUrl::parse("redis+cluster://u:p%40ss@a:1,b,[::1]:3/0").unwrap();
+        let Target::Cluster(nodes) = url.target() else {
+            panic!("{url:?} is a cluster");
+        };
+        assert_eq!(hosts(&nodes), ["a:1", "b:6379", "::1:3"]);
+        assert!(
+            nodes
+                .iter()
+                .all(|node| node.redis_settings().password() == Some("p@ss")
+                    && node.tcp_settings().nodelay())
+        );
+
+        let url = RedisUrl::parse("rediss+sentinel://u:p@a:1,b/main/4").unwrap();
+        let Target::Sentinel {
+            sentinels,
+            master,
+            like,
+        } = url.target()
+        else {
+            panic!("{url:?} has sentinels");
+        };
+        assert_eq!(
+            (hosts(&sentinels), master.as_str()),
+            (vec!["a:1".to_owned(), "b:26379".to_owned()], "main")
+        );
+        assert_eq!(sentinels[0].redis_settings().password(), None);
+        assert_eq!(like.redis_settings().password(), Some("p"));
+        assert_eq!(like.redis_settings().db(), 4);
+    }
+
+    #[test]
     fn names_the_fault_and_the_remedy() {
         let message = |url: &str| RedisUrl::parse(url).unwrap_err().to_string();
         assert!(message("localhost:6379").contains("redis://HOST:PORT"));
@@ -155,6 +325,13 @@ mod tests {
         assert!(message("redis://h:port").contains("port is not a number"));
         assert!(message("redis://h:99999").contains("port is not a number"));
         assert!(message("redis://h/abc").contains("database"));
+        assert!(message("redis+cluster://h:1,,h:2").contains("host is missing"));
+        assert!(message("redis+cluster://h:1,h:port").contains("port is not a number"));
+        assert!(message("redis+cluster://h:1/3").contains("only database 0"));
+        assert!(message("redis+cluster://h?x=1").contains("'?'"));
+        assert!(message("redis+sentinel://h:1").contains("name is missing"));
+        assert!(message("redis+sentinel://h:1/main/abc").contains("database"));
+        assert!(message("redis+sentinel://h:1").contains("HOST[:PORT]/MASTER"));
     }
 
     #[test]
@@ -164,6 +341,10 @@ mod tests {
             "redis://:hunter2@h",
             "redis://u:hunter2@h:x",
             "redis://u:a/hunter2@h/abc",
+            "redis+cluster://u:hunter2@h:1,h:2",
+            "redis+cluster://u:hunter2@h:1,h:2/1",
+            "redis+sentinel://u:hunter2@h:1,h:2",
+            "redis+sentinel://u:hunter2@h:1,h:2/main",
         ] {
             let shown = match RedisUrl::parse(url) {
                 Ok(url) => format!("{url} {url:?}"),

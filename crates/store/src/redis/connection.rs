@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Value, cmd};
+use redis::{AsyncConnectionConfig, Cmd, Value, cmd};
 
-use super::failure;
+use super::failure::failure;
+use super::link::Link;
 use crate::backend::Reply;
 use crate::error::StoreError;
 
@@ -83,13 +84,23 @@ pub struct RedisConnection {
 }
 
 impl RedisConnection {
-    pub(super) async fn open(client: &Client, timeout: Duration) -> Result<Self, StoreError> {
+    pub(super) async fn open(link: &Link, timeout: Duration) -> Result<Self, StoreError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(None);
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        let connecting = async {
+            let Some(client) = link.master().await? else {
+                return Ok(None);
+            };
+            let connecting = client.get_multiplexed_async_connection_with_config(&config);
+            connecting.await.map(Some)
+        };
         match tokio::time::timeout(timeout, connecting).await {
-            Ok(Ok(connection)) => Ok(Self { connection }),
+            Ok(Ok(Some(connection))) => Ok(Self { connection }),
+            Ok(Ok(None)) => Err(StoreError::Refused(
+                "no connection leads to all keys of a Redis Cluster; give the URL of one server or of sentinels"
+                    .to_owned(),
+            )),
             Ok(Err(error)) => Err(failure(&error, timeout)),
             Err(_) => Err(StoreError::Timeout(timeout)),
         }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use redis::Client;
 use redis::aio::PubSub;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{RedisOptions, failure};
+use super::RedisOptions;
+use super::failure::failure;
+use super::link::Link;
 use crate::error::StoreError;
 use crate::subscription::{BACKLOG, Event, Subscription};
 
@@ -19,13 +20,13 @@ const PROBE: Duration = Duration::from_secs(5);
 /// A subscription with a connection of its own, remade until the listener goes. The first attempt is waited for, so that
 /// the caller hears every message from then on, or learns that the server is away.
 pub(super) async fn subscribe(
-    client: Client,
+    link: Link,
     channel: String,
     options: RedisOptions,
 ) -> Result<Subscription, StoreError> {
     let (events, receiver) = broadcast::channel(BACKLOG);
     let (ready, first) = oneshot::channel();
-    let task = tokio::spawn(feed(client, channel, options, events, ready));
+    let task = tokio::spawn(feed(link, channel, options, events, ready));
     let subscription = Subscription::fed_by(receiver, task);
     match first.await {
         Ok(Ok(())) => Ok(subscription),
@@ -35,7 +36,7 @@ pub(super) async fn subscribe(
 }
 
 async fn feed(
-    client: Client,
+    link: Link,
     channel: String,
     options: RedisOptions,
     events: broadcast::Sender<Event>,
@@ -44,7 +45,7 @@ async fn feed(
     let mut ready = Some(ready);
     let mut backoff = BACKOFF.0;
     loop {
-        match open(&client, &channel, options).await {
+        match open(&link, &channel, options).await {
             Ok(connection) => {
                 backoff = BACKOFF.0;
                 match ready.take() {
@@ -74,9 +75,9 @@ async fn feed(
     }
 }
 
-async fn open(client: &Client, channel: &str, options: RedisOptions) -> Result<PubSub, StoreError> {
+async fn open(link: &Link, channel: &str, options: RedisOptions) -> Result<PubSub, StoreError> {
     let connecting = async {
-        let mut connection = client.get_async_pubsub().await?;
+        let mut connection = link.listen().await?;
         connection.subscribe(channel).await?;
         Ok::<_, redis::RedisError>(connection)
     };

@@ -1,18 +1,21 @@
 //! The store in Redis. The only folder that knows the client library.
 
 mod connection;
+mod failure;
+mod link;
 mod listen;
 
 use std::fmt;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue, RedisError, ServerErrorKind, Value, cmd};
+use redis::{Cmd, FromRedisValue, Value, cmd};
 
+use self::failure::{Failure, failure};
+use self::link::Link;
 use crate::backend::{Answer, Backend, Kind, Reply, whole_number};
 use crate::error::StoreError;
 use crate::subscription::Subscription;
-use crate::url::RedisUrl;
+use crate::url::{RedisUrl, Target};
 
 pub use connection::{Call, RedisConnection, Script};
 
@@ -34,12 +37,15 @@ impl Default for RedisOptions {
     }
 }
 
-/// A Redis server. One connection carries the operations of everybody, many at a time, and is remade when it breaks.
-/// Cheap to clone.
+/// A Redis server, a Redis Cluster, or the master that sentinels name. One connection (in a cluster one for each node)
+/// carries the operations of everybody, many at a time, and is remade when it breaks. Cheap to clone.
+///
+/// What replication has not carried over yet is lost when a replica takes over. On a cluster, a change whose connection
+/// breaks is sent again: an increment may then count twice.
 #[derive(Clone)]
 pub struct RedisStore {
-    client: Client,
-    connection: ConnectionManager,
+    link: Link,
+    kind: Kind,
     options: RedisOptions,
     url: RedisUrl,
 }
@@ -79,20 +85,14 @@ impl RedisStore {
     pub fn new(url: &RedisUrl, options: RedisOptions) -> Result<Self, StoreError> {
         // The first one installed stays; it is the only one in the tree.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client =
-            Client::open(url.info()).map_err(|error| failure(&error, options.connect_timeout))?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_min_delay(Duration::from_millis(20))
-            .set_max_delay(Duration::from_millis(250))
-            .set_connection_timeout(Some(options.connect_timeout))
-            .set_response_timeout(Some(options.response_timeout));
-        let connection = client
-            .get_connection_manager_lazy(config)
+        let link = Link::new(url.target(), options)
             .map_err(|error| failure(&error, options.connect_timeout))?;
         Ok(Self {
-            client,
-            connection,
+            link,
+            kind: match url.target() {
+                Target::Cluster(_) => Kind::RedisCluster,
+                Target::Server(_) | Target::Sentinel { .. } => Kind::Redis,
+            },
             options,
             url: url.clone(),
         })
@@ -101,9 +101,10 @@ impl RedisStore {
     /// A connection of one's own, which is not remade when it breaks: for those who must know that it did.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] or [`StoreError::Timeout`].
+    /// [`StoreError::Unavailable`] or [`StoreError::Timeout`]; [`StoreError::Refused`] on Redis Cluster, where no
+    /// connection leads to all keys.
     pub async fn connect(&self, timeout: Duration) -> Result<RedisConnection, StoreError> {
-        RedisConnection::open(&self.client, timeout).await
+        RedisConnection::open(&self.link, timeout).await
     }
 
     /// Runs a script on keys as they are; `keys` must share a hash tag. Loads it where the server does not know it.
@@ -127,53 +128,13 @@ impl RedisStore {
     }
 
     async fn query<T: FromRedisValue>(&self, command: Cmd) -> Result<T, Failure> {
-        let limit = self.options.response_timeout;
-        let mut connection = self.connection.clone();
-        match tokio::time::timeout(limit, command.query_async::<T>(&mut connection)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(Failure {
-                missing_script: error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript),
-                error: failure(&error, limit),
-            }),
-            Err(_) => Err(Failure {
-                missing_script: false,
-                error: StoreError::Timeout(limit),
-            }),
-        }
+        self.link
+            .query(&command, self.options.response_timeout)
+            .await
     }
 
     async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
         self.query(command).await.map_err(|failure| failure.error)
-    }
-}
-
-struct Failure {
-    missing_script: bool,
-    error: StoreError,
-}
-
-/// The client's error in our words. Its texts name addresses and server messages, never credentials.
-fn failure(error: &RedisError, limit: Duration) -> StoreError {
-    if error.is_timeout() {
-        return StoreError::Timeout(limit);
-    }
-    if error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error() {
-        return StoreError::Unavailable(error.category().to_owned());
-    }
-    let text = error
-        .detail()
-        .map_or_else(|| error.category().to_owned(), str::to_owned);
-    match error.kind() {
-        redis::ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown) => {
-            StoreError::Unavailable(text)
-        }
-        redis::ErrorKind::AuthenticationFailed => {
-            StoreError::Unavailable("it refused the user or password".to_owned())
-        }
-        _ if text.contains("not an integer") || text.contains("would overflow") => {
-            StoreError::NotANumber
-        }
-        _ => StoreError::Refused(text),
     }
 }
 
@@ -187,7 +148,7 @@ fn milliseconds(ttl: Option<Duration>) -> u64 {
 
 impl Backend for RedisStore {
     fn kind(&self) -> Kind {
-        Kind::Redis
+        self.kind
     }
 
     fn ping(&self) -> Answer<'_, ()> {
@@ -264,7 +225,7 @@ impl Backend for RedisStore {
 
     fn subscribe<'a>(&'a self, channel: &'a str) -> Answer<'a, Subscription> {
         Box::pin(listen::subscribe(
-            self.client.clone(),
+            self.link.clone(),
             channel.to_owned(),
             self.options,
         ))

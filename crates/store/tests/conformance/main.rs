@@ -4,9 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
 mod edges;
 mod file;
 mod outage;
+mod sentinel;
 mod suite;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use bastide_store::{
     MemoryLimits, MemoryStore, RedisOptions, RedisUrl, SqliteOptions, Store, StoreError,
 };
 
+use bastide_testkit::RedisCluster;
 use suite::Clock;
 use support::PrivateRedis;
 
@@ -39,6 +42,16 @@ macro_rules! conformance {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("store.db");
                 let store = super::Store::sqlite(path, super::SqliteOptions::default()).await.unwrap();
+                super::$file::$part(store, super::Clock::Real).await;
+            }
+        )* }
+        mod redis_cluster { $(
+            #[tokio::test]
+            async fn $part() {
+                let cluster = super::RedisCluster::start().unwrap();
+                let url = format!("redis+cluster://{}", cluster.addresses());
+                let url = super::RedisUrl::parse(&url).unwrap();
+                let store = super::Store::redis(&url, super::RedisOptions::default()).unwrap();
                 super::$file::$part(store, super::Clock::Real).await;
             }
         )* }
