@@ -2,10 +2,9 @@
 //!
 //! [`Store::memory`] serves one process and needs nothing; [`Store::sqlite`] serves the processes of one machine;
 //! [`Store::redis`] serves a fleet, from one server, a Redis Cluster or a master that sentinels watch ([`RedisUrl`]). All
-//! answer to the same operations, and one conformance suite holds them to the same
-//! meaning. Each concern works in a [`Namespace`], which is
-//! a prefix of its keys (Redis Cluster has only one database); [`Store::raw`] reaches keys as they are, for those that
-//! operators set by hand.
+//! answer to the same operations, and one conformance suite holds them to the same meaning. Each concern works in a
+//! [`Namespace`], which is a prefix of its keys (Redis Cluster has only one database) and may also have a database of its
+//! own ([`Store::redis_with_databases`]); [`Store::raw`] reaches keys as they are, for those that operators set by hand.
 //!
 //! Invariants:
 //!
@@ -13,8 +12,8 @@
 //!   [`SqliteOptions::timeout`], also while the server is away; it then fails with [`StoreError::Unavailable`] or
 //!   [`StoreError::Timeout`], and later calls succeed by themselves once the server is back.
 //! - **No runtime's thread waits for the disk.** A file is read and written on threads of the store's own.
-//! - **Memory and files are bounded.** Values expire, and a store that is full refuses new ones with [`StoreError::Full`] rather than
-//!   drop old ones that somebody counts on.
+//! - **Memory and files are bounded.** Values expire, and a store that is full refuses new ones with [`StoreError::Full`]
+//!   rather than drop old ones that somebody counts on.
 //! - **Secrets stay inside.** The password of a URL appears in no error and no `Debug` output.
 //! - **No type of the Redis client appears** in this crate's interface.
 //!

@@ -1,5 +1,7 @@
 //! The store as the rest of the platform holds it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::url::RedisUrl;
 pub struct Store {
     backend: Arc<dyn Backend>,
     redis: Option<RedisStore>,
+    /// Namespaces that live elsewhere than the rest.
+    apart: Arc<HashMap<Namespace, Arc<dyn Backend>>>,
 }
 
 impl Store {
@@ -48,6 +52,35 @@ impl Store {
         Ok(Self::from(RedisStore::new(url, options)?))
     }
 
+    /// As [`Store::redis`], with some namespaces in databases of their own, as `{"sessions": 0, "cache": 1}`. All others,
+    /// and [`Store::raw`], are in the URL's database. Keys have their namespace's prefix in every database, and so have
+    /// channels, which Redis does not keep apart by database.
+    ///
+    /// # Errors
+    /// As [`Store::redis`]; [`UrlError::NoDatabases`](crate::UrlError::NoDatabases) on Redis Cluster.
+    pub fn redis_with_databases(
+        url: &RedisUrl,
+        options: RedisOptions,
+        databases: &HashMap<Namespace, u32>,
+    ) -> Result<Self, StoreError> {
+        let mut opened: HashMap<u32, Arc<dyn Backend>> = HashMap::new();
+        let mut apart = HashMap::new();
+        for (namespace, index) in databases {
+            let backend = match opened.entry(*index) {
+                Entry::Occupied(entry) => entry.get().clone(),
+                Entry::Vacant(entry) => {
+                    let store = RedisStore::new(&url.with_database(*index)?, options)?;
+                    entry.insert(Arc::new(store)).clone()
+                }
+            };
+            apart.insert(*namespace, backend);
+        }
+        Ok(Self {
+            apart: Arc::new(apart),
+            ..Self::redis(url, options)?
+        })
+    }
+
     /// Which back end it is.
     pub fn kind(&self) -> Kind {
         self.backend.kind()
@@ -60,15 +93,23 @@ impl Store {
 
     /// Ends well if the store can be used: for readiness checks.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.backend.ping().await
+        self.backend.ping().await?;
+        for backend in self.apart.values() {
+            backend.ping().await?;
+        }
+        Ok(())
     }
 
     /// The keys of one concern.
     pub fn namespace(&self, namespace: Namespace) -> Space {
         Space {
-            backend: self.backend.clone(),
+            backend: self.backend_of(namespace).clone(),
             prefix: namespace.prefix(),
         }
+    }
+
+    fn backend_of(&self, namespace: Namespace) -> &Arc<dyn Backend> {
+        self.apart.get(&namespace).unwrap_or(&self.backend)
     }
 
     /// All keys, as they are: for those that operators set by hand.
@@ -85,6 +126,7 @@ impl From<MemoryStore> for Store {
         Self {
             backend: Arc::new(memory),
             redis: None,
+            apart: Arc::default(),
         }
     }
 }
@@ -94,6 +136,7 @@ impl From<SqliteStore> for Store {
         Self {
             backend: Arc::new(sqlite),
             redis: None,
+            apart: Arc::default(),
         }
     }
 }
@@ -103,6 +146,7 @@ impl From<RedisStore> for Store {
         Self {
             backend: Arc::new(redis.clone()),
             redis: Some(redis),
+            apart: Arc::default(),
         }
     }
 }

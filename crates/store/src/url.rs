@@ -139,6 +139,35 @@ impl RedisUrl {
     pub(crate) fn target(&self) -> Target {
         self.target.clone()
     }
+
+    /// The same with another database.
+    pub(crate) fn with_database(&self, index: u32) -> Result<Self, UrlError> {
+        let at = |info: &redis::ConnectionInfo| {
+            let settings = info.redis_settings().clone().set_db(index.into());
+            info.clone().set_redis_settings(settings)
+        };
+        let target = match &self.target {
+            Target::Server(info) => Target::Server(at(info)),
+            Target::Sentinel {
+                sentinels,
+                master,
+                like,
+            } => Target::Sentinel {
+                sentinels: sentinels.clone(),
+                master: master.clone(),
+                like: at(like),
+            },
+            Target::Cluster(_) => {
+                return Err(UrlError::NoDatabases {
+                    shown: self.shown.clone(),
+                });
+            }
+        };
+        Ok(Self {
+            target,
+            shown: self.shown.clone(),
+        })
+    }
 }
 
 /// What stands behind the scheme of a URL with several hosts.
@@ -313,6 +342,18 @@ mod tests {
         assert_eq!(sentinels[0].redis_settings().password(), None);
         assert_eq!(like.redis_settings().password(), Some("p"));
         assert_eq!(like.redis_settings().db(), 4);
+    }
+
+    #[test]
+    fn databases_are_for_servers_that_have_them() {
+        let at = |url: &str| RedisUrl::parse(url).and_then(|url| url.with_database(4));
+        let Ok(Target::Server(info)) = at("redis://h/1").map(|url| url.target()) else {
+            panic!("one server has databases");
+        };
+        assert_eq!(info.redis_settings().db(), 4);
+        at("redis+sentinel://h/main/1").unwrap();
+        let cluster = at("redis+cluster://h").unwrap_err().to_string();
+        assert!(cluster.contains("only database 0"), "{cluster}");
     }
 
     #[test]

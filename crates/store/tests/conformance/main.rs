@@ -5,6 +5,7 @@
 mod support;
 
 mod cluster;
+mod databases;
 mod edges;
 mod file;
 mod outage;
