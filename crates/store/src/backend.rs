@@ -70,6 +70,10 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// not renewed.
     fn increment<'a>(&'a self, key: &'a str, by: i64, ttl: Option<Duration>) -> Answer<'a, i64>;
 
+    /// Puts a new token, in decimal, where there is no value, and returns it; `None` where there is one. Of one key every
+    /// token is greater than all before, also when the values have expired or been deleted. The key contains a hash tag.
+    fn acquire<'a>(&'a self, key: &'a str, ttl: Duration) -> Answer<'a, Option<u64>>;
+
     /// Tells those who listen now.
     fn publish<'a>(&'a self, channel: &'a str, message: &'a [u8]) -> Answer<'a, ()>;
 

@@ -14,6 +14,8 @@
 //! - **No runtime's thread waits for the disk.** A file is read and written on threads of the store's own.
 //! - **Memory and files are bounded.** Values expire, and a store that is full refuses new ones with [`StoreError::Full`]
 //!   rather than drop old ones that somebody counts on.
+//! - **Tokens of locks only grow.** Whoever takes a lock ([`Store::lock`]) gets a number above those of all before, so that
+//!   what a holder that lost it unawares still does can be refused.
 //! - **Secrets stay inside.** The password of a URL appears in no error and no `Debug` output.
 //! - **No type of the Redis client appears** in this crate's interface.
 //!
@@ -38,6 +40,7 @@
 
 mod backend;
 mod error;
+mod lock;
 mod memory;
 mod namespace;
 mod redis;
@@ -48,6 +51,7 @@ mod url;
 
 pub use backend::{Answer, Backend, Kind, Reply};
 pub use error::StoreError;
+pub use lock::Guard;
 pub use memory::{MemoryLimits, MemoryStore};
 pub use namespace::Namespace;
 pub use redis::{Call, RedisConnection, RedisOptions, RedisStore, Script};

@@ -45,6 +45,8 @@ struct Values {
     /// Keys that expire, soonest first. The number keeps apart those that expire together.
     by_expiry: BTreeMap<(Duration, u64), Arc<str>>,
     sequence: u64,
+    /// The last token of a lock, whichever.
+    token: u64,
     bytes: usize,
 }
 
@@ -226,6 +228,20 @@ impl Backend for MemoryStore {
         ready(
             self.put(&mut values, key, sum.to_string().into_bytes(), at)
                 .map(|()| sum),
+        )
+    }
+
+    fn acquire<'a>(&'a self, key: &'a str, ttl: Duration) -> Answer<'a, Option<u64>> {
+        let mut values = self.values();
+        if values.by_key.contains_key(key) {
+            return ready(Ok(None));
+        }
+        values.token += 1;
+        let token = values.token;
+        let value = token.to_string().into_bytes();
+        ready(
+            self.put(&mut values, key, value, self.expiry(Some(ttl)))
+                .map(|()| Some(token)),
         )
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::backend::{Backend, Kind};
 use crate::error::StoreError;
+use crate::lock::{self, Guard};
 use crate::memory::MemoryStore;
 use crate::namespace::Namespace;
 use crate::redis::{RedisOptions, RedisStore};
@@ -106,6 +107,19 @@ impl Store {
             backend: self.backend_of(namespace).clone(),
             prefix: namespace.prefix(),
         }
+    }
+
+    /// Takes the lock of this name if nobody has it, `None` if somebody has. It lasts for `ttl` and is renewed while the
+    /// guard lives; a holder that dies or is frozen loses it within `ttl`.
+    ///
+    /// Where a Redis replica takes over, a lock may be lost that it had not heard of yet. Its next holder's token is still the
+    /// greater one, as long as the servers' clocks differ by less than the take-over lasts.
+    ///
+    /// Choose a `ttl` of several times [`RedisOptions::response_timeout`], so that a short outage loses no lock.
+    pub async fn lock(&self, name: &str, ttl: Duration) -> Result<Option<Guard>, StoreError> {
+        let namespace = Namespace::Locks;
+        let key = format!("{}{}", namespace.prefix(), lock::tag(name));
+        lock::acquire(self.backend_of(namespace).clone(), key, ttl).await
     }
 
     fn backend_of(&self, namespace: Namespace) -> &Arc<dyn Backend> {

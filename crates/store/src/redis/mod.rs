@@ -77,6 +77,18 @@ if fresh and ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return redis.call('GET', KEYS[1])
 ";
 
+/// `KEYS`: the lock, its last token. `ARGV`: milliseconds. Tokens follow the time, in microseconds, so that they go on growing
+/// when the server has lost the last one, which it also forgets a week after its last use.
+const ACQUIRE: &str = r"
+if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+local time = redis.call('TIME')
+local token = math.max(tonumber(redis.call('GET', KEYS[2]) or 0) + 1, time[1] * 1000000 + time[2])
+token = string.format('%.0f', token)
+redis.call('SET', KEYS[2], token, 'PX', 604800000 + tonumber(ARGV[1]))
+redis.call('SET', KEYS[1], token, 'PX', ARGV[1])
+return token
+";
+
 impl RedisStore {
     /// Sets the store up; connects when first used.
     ///
@@ -138,11 +150,14 @@ impl RedisStore {
     }
 }
 
+/// Milliseconds that a script of the server can still add something to.
+const LONGEST: u64 = u64::MAX >> 12;
+
 fn milliseconds(ttl: Option<Duration>) -> u64 {
     ttl.map_or(0, |ttl| {
         u64::try_from(ttl.as_millis())
-            .unwrap_or(u64::MAX >> 12)
-            .clamp(1, u64::MAX >> 12)
+            .unwrap_or(LONGEST)
+            .clamp(1, LONGEST)
     })
 }
 
@@ -212,6 +227,23 @@ impl Backend for RedisStore {
         Box::pin(async move {
             match self.run(&Script::new(INCREMENT), &call).await? {
                 Reply::Bytes(sum) => whole_number(&sum).ok_or(StoreError::NotANumber),
+                other => Err(StoreError::Refused(format!("unexpected answer {other:?}"))),
+            }
+        })
+    }
+
+    fn acquire<'a>(&'a self, key: &'a str, ttl: Duration) -> Answer<'a, Option<u64>> {
+        let call = Call::new()
+            .key(key)
+            .key(format!("{key}:token"))
+            .arg(milliseconds(Some(ttl)).to_string());
+        Box::pin(async move {
+            match self.run(&Script::new(ACQUIRE), &call).await? {
+                Reply::Nil => Ok(None),
+                Reply::Bytes(token) => {
+                    let token = whole_number(&token).and_then(|token| token.try_into().ok());
+                    token.map(Some).ok_or(StoreError::NotANumber)
+                }
                 other => Err(StoreError::Refused(format!("unexpected answer {other:?}"))),
             }
         })

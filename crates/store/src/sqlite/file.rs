@@ -20,6 +20,8 @@ CREATE TABLE messages (
 ) STRICT;
 CREATE TABLE size (entries INTEGER NOT NULL, bytes INTEGER NOT NULL, message_bytes INTEGER NOT NULL) STRICT;
 INSERT INTO size VALUES (0, 0, 0);
+CREATE TABLE locks (token INTEGER NOT NULL) STRICT;
+INSERT INTO locks VALUES (0);
 CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
     UPDATE size SET entries = entries + 1, bytes = bytes + length(new.key) + length(new.value);
 END;

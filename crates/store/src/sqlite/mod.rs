@@ -181,6 +181,11 @@ impl Backend for SqliteStore {
         )
     }
 
+    fn acquire<'a>(&'a self, key: &'a str, ttl: Duration) -> Answer<'a, Option<u64>> {
+        let (options, key) = (self.options, key.to_owned());
+        Box::pin(self.change(move |transaction| values::acquire(transaction, &options, &key, ttl)))
+    }
+
     fn publish<'a>(&'a self, channel: &'a str, message: &'a [u8]) -> Answer<'a, ()> {
         let (channel, message) = (channel.to_owned(), message.to_vec());
         Box::pin(async move {

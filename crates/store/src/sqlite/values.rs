@@ -129,6 +129,30 @@ pub(super) fn increment(
     Ok(sum)
 }
 
+/// Tokens follow the time, so that they go on growing when the file was lost and made anew.
+pub(super) fn acquire(
+    transaction: &Transaction<'_>,
+    options: &SqliteOptions,
+    key: &str,
+    ttl: Duration,
+) -> Result<Option<u64>, Fault> {
+    if row(transaction, key)?.is_some() {
+        return Ok(None);
+    }
+    let token: i64 = transaction
+        .prepare_cached("UPDATE locks SET token = max(token + 1, ?1) RETURNING token")?
+        .query_row([now().saturating_mul(1_000)], |row| row.get(0))?;
+    let value = token.to_string();
+    put(
+        transaction,
+        options,
+        key,
+        value.as_bytes(),
+        expiry(Some(ttl)),
+    )?;
+    Ok(Some(token as u64))
+}
+
 fn put(
     transaction: &Transaction<'_>,
     options: &SqliteOptions,

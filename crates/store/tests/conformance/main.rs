@@ -8,6 +8,7 @@ mod cluster;
 mod databases;
 mod edges;
 mod file;
+mod locks;
 mod outage;
 mod sentinel;
 mod suite;
@@ -86,6 +87,11 @@ conformance!(
     edges::keys_may_be_odd,
     edges::a_listener_hears_what_comes_after_it_in_order,
     edges::calls_that_are_given_up_harm_nobody,
+    locks::one_of_many_takes_a_lock,
+    locks::a_released_lock_is_free_and_tokens_grow,
+    locks::a_lock_is_renewed_while_it_is_held,
+    locks::a_frozen_holder_loses_the_lock_and_has_the_lesser_token,
+    locks::a_lock_that_is_taken_away_is_lost,
 );
 
 #[tokio::test]

@@ -110,3 +110,41 @@ async fn a_password_is_used_and_not_shown() {
         "{shown}"
     );
 }
+
+#[tokio::test]
+async fn a_lock_is_lost_with_its_server_and_tokens_go_on_growing() {
+    let mut server = PrivateRedis::start().await;
+    let store = store(&server);
+    let ttl = Duration::from_secs(1);
+    let guard = store.lock("l", ttl).await.unwrap().unwrap();
+    server.kill();
+    tokio::time::timeout(Duration::from_secs(10), guard.lost())
+        .await
+        .unwrap();
+    assert!(store.lock("l", ttl).await.unwrap_err().is_unavailable());
+    server.restart().await;
+    eventually("it works again", async || store.ping().await.is_ok()).await;
+    let next = store.lock("l", ttl).await.unwrap().unwrap();
+    assert!(
+        next.token() > guard.token(),
+        "the server knows nothing any more"
+    );
+    assert!(!next.is_lost());
+}
+
+#[tokio::test]
+async fn a_lock_outlives_a_short_outage() {
+    let server = PrivateRedis::start().await;
+    let store = store(&server);
+    let guard = store
+        .lock("l", Duration::from_secs(3))
+        .await
+        .unwrap()
+        .unwrap();
+    // Long enough to fail a renewal, which comes after a second; the connection hangs meanwhile.
+    server.pause_for(Duration::from_millis(1_500)).await;
+    tokio::time::timeout(Duration::from_secs(2), guard.lost())
+        .await
+        .unwrap_err();
+    assert_eq!(guard.release().await, Ok(true));
+}

@@ -48,6 +48,22 @@ impl PrivateRedis {
         }
     }
 
+    /// Answers nobody for so long.
+    pub(crate) async fn pause_for(&self, time: Duration) {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port))
+            .await
+            .unwrap();
+        let command = format!("CLIENT PAUSE {}\r\n", time.as_millis());
+        tokio::io::AsyncWriteExt::write_all(&mut stream, command.as_bytes())
+            .await
+            .unwrap();
+        let mut answer = [0; 5];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut answer)
+            .await
+            .unwrap();
+        assert_eq!(&answer, b"+OK\r\n");
+    }
+
     /// Starts it again, empty, on the same port.
     pub(crate) async fn restart(&mut self) {
         self.kill();
