@@ -162,11 +162,9 @@ impl Link {
                     // It may hang because its server does, and another be the master by now.
                     Err(_) => true,
                 };
-                if is_lost {
-                    connection
-                        .lock()
-                        .await
-                        .take_if(|present| present.number == current.number);
+                // Whoever else holds it is connecting, or finds out as this call did.
+                if is_lost && let Ok(mut present) = connection.try_lock() {
+                    present.take_if(|present| present.number == current.number);
                 }
                 answer.map_err(late)?.map_err(failed)
             }
