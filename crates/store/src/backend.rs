@@ -77,7 +77,8 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Tells those who listen now.
     fn publish<'a>(&'a self, channel: &'a str, message: &'a [u8]) -> Answer<'a, ()>;
 
-    /// Listens from the moment this has been answered.
+    /// Listens from the moment this has been answered. On Redis Cluster, whose nodes tell each other, what was said just
+    /// before may be heard too.
     fn subscribe<'a>(&'a self, channel: &'a str) -> Answer<'a, Subscription>;
 }
 

@@ -250,7 +250,8 @@ impl Space {
         self.backend.publish(&self.full(channel), message).await
     }
 
-    /// Listens on the channel, from the moment this has been answered.
+    /// Listens on the channel, from the moment this has been answered. On Redis Cluster, whose nodes tell each other, what
+    /// was said just before may be heard too.
     pub async fn subscribe(&self, channel: &str) -> Result<Subscription, StoreError> {
         self.backend.subscribe(&self.full(channel)).await
     }
