@@ -33,8 +33,11 @@ fn g3_two_nodes_on_one_redis_together_admit_the_limit_and_no_more() {
         &upstream,
         json!({ "limit": 200, "windowMs": 60_000 }),
     );
-    eventually("both nodes know the tenant", || {
-        second.call(&Request::get("/").key(&tenant.key)).status != 403
+    // The route came after the tenant, as a change of its own.
+    eventually("both nodes know the tenant's route", || {
+        let path = format!("/admin/tenants/{}/routes", tenant.id);
+        let routes = second.admin("GET", &path, Value::Null);
+        routes.status == 200 && routes.data().as_array().is_some_and(|all| !all.is_empty())
     });
     let before = upstream.count();
     let admitted = before + admitted_by(&[&first, &second], &tenant.key, Duration::from_secs(3));
