@@ -99,3 +99,53 @@ impl Link {
         std::mem::take(&mut *undelivered).into_iter().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_absence_the_stores_values_are_left_alone_for_a_while() {
+        let link = Link::new();
+        let usable = || link.is_usable(Instant::now());
+        link.back(Instant::now(), SECOND);
+        assert!(usable(), "it was never away");
+        link.lost();
+        assert!(!usable() && !link.is_there());
+        advance(SECOND * 5).await;
+        assert!(!usable());
+        link.back(Instant::now(), SECOND);
+        assert!(!usable() && link.is_there());
+        advance(SECOND).await;
+        assert!(usable());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_confirmed_holds_for_the_bound_and_nothing_holds_before() {
+        let link = Link::new();
+        let in_sync = || link.is_in_sync(Instant::now(), SECOND);
+        assert!(!in_sync());
+        link.confirm(Instant::now());
+        advance(SECOND).await;
+        assert!(in_sync());
+        advance(Duration::from_millis(1)).await;
+        assert!(!in_sync());
+    }
+
+    #[test]
+    fn too_much_to_deliver_becomes_everything() {
+        let link = Link::new();
+        let tags: Vec<Tag> = (0..=MAX_UNDELIVERED)
+            .map(|number| Tag::shared(&number.to_string()))
+            .collect();
+        link.postpone(&tags[..2]);
+        assert_eq!(link.take_undelivered().len(), 2);
+        assert!(link.take_undelivered().is_empty());
+        link.postpone(&tags);
+        assert_eq!(link.take_undelivered(), [Tag::everything()]);
+    }
+}

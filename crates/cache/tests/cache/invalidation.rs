@@ -123,6 +123,32 @@ async fn s8_a_value_from_before_an_invalidation_is_not_kept_after_it() {
     }
 }
 
+/// Callers who read all the time find the old value in the store until the moment it is made void there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s8_when_it_has_returned_its_own_process_serves_nothing_old() {
+    for (here, there) in pairs(options()).await {
+        let source = Source::of(0);
+        let mut readers = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (cache, source) = (here.clone(), source.clone());
+            readers.spawn(async move {
+                loop {
+                    source.through(&cache, &key(1), &tagged()).await;
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        for round in 1..150 {
+            source.through(&there, &key(1), &tagged()).await;
+            source.set(round);
+            here.invalidate(&[tag("user")]).await;
+            let value = source.through(&here, &key(1), &tagged()).await;
+            assert_eq!(value, round);
+        }
+        readers.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn an_invalidation_goes_on_when_its_caller_is_cancelled() {
     for (here, there) in pairs(options()).await {
