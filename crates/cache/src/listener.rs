@@ -88,10 +88,14 @@ impl Listener {
             return;
         };
         if self.id != Some(id) {
-            // The first time; or the store has lost its data, and the count begins anew.
-            self.id = Some(id);
             self.heard = Sequence::starting_at(number);
-            self.tiers.drop_l1();
+            if self.id.replace(id).is_some() {
+                // The store has lost its data, and the count began anew.
+                self.tiers.drop_l1();
+            } else {
+                // What was computed before it was there.
+                self.tiers.empty_l1();
+            }
         } else if number < self.heard.highest() {
             self.fell_back(number).await;
         } else {

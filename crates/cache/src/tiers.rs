@@ -63,9 +63,14 @@ impl Tiers {
     }
 
     /// Forgets what this process holds, and lets nothing be held that is being computed.
-    pub(crate) fn drop_l1(&self) {
+    pub(crate) fn empty_l1(&self) {
         self.voids.void_all();
         self.l1.clear();
+    }
+
+    /// As [`Tiers::empty_l1`], because something may have been missed.
+    pub(crate) fn drop_l1(&self) {
+        self.empty_l1();
         self.totals.l1_drops.add(1);
     }
 
