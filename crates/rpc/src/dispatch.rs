@@ -5,18 +5,22 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use bastide_auth::{AuthError, Identity, ServiceKeys, TenantId, Verifier};
+use bastide_cache::Cache;
 use bastide_config::Secret;
 use bastide_context::{Call, DeadlinePassed};
 use bastide_limit::{Limiter, Quota};
 use bastide_telemetry::metrics::Registry as MetricsRegistry;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::caching::Invalidation;
+use crate::input;
 use crate::limit::Limits;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::service::{Entry, Registry};
+use crate::service::{Entry, Registry, RegistryError};
 
 /// One call, whichever way it came in: a request, an item of a batch, a frame of a socket.
 ///
@@ -70,6 +74,7 @@ pub struct Dispatcher {
     verifier: Option<Verifier>,
     service_keys: ServiceKeys,
     limits: Limits,
+    cache: Option<Cache>,
     metrics: Metrics,
     timeout: Duration,
 }
@@ -78,17 +83,33 @@ impl Dispatcher {
     /// How long a call may take unless said otherwise.
     pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// For these methods. Without a verifier only what is public can be called, and by service keys.
+    /// For these methods, which keep outputs in this cache. Without a verifier only what is public can be called, and by service
+    /// keys.
     /// They are counted and timed in this registry of metrics.
-    pub fn new(registry: Registry, metrics: &MetricsRegistry) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`RegistryError::NoCache`] if a method needs a cache and there is none.
+    pub fn new(
+        registry: Registry,
+        metrics: &MetricsRegistry,
+        cache: Option<Cache>,
+    ) -> Result<Self, RegistryError> {
+        let needs_cache = |entry: &&Entry| {
+            let method = entry.method();
+            method.cached().is_some() || !method.invalidated().is_empty()
+        };
+        if let (None, Some(entry)) = (&cache, registry.entries().iter().find(needs_cache)) {
+            return Err(RegistryError::NoCache(entry.full_name().to_owned()));
+        }
+        Ok(Self {
             metrics: Metrics::new(registry.entries(), metrics),
             registry,
             verifier: None,
             service_keys: ServiceKeys::default(),
             limits: Limits::new(Limiter::local()),
+            cache,
             timeout: Self::TIMEOUT,
-        }
+        })
     }
 
     /// Who tells tokens from forgeries.
@@ -175,19 +196,47 @@ impl Dispatcher {
                     return Err(over_limit(&over));
                 }
             }
-            let work = method.prepare(call, identity, &input.await?)?;
-            AssertUnwindSafe(work)
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| {
+            let input = input.await?;
+            let work = method.prepare(call, identity.clone(), &input)?;
+            let work = AssertUnwindSafe(work).catch_unwind().map(|done| {
+                done.unwrap_or_else(|_| {
                     tracing::error!(method = entry.full_name(), "a method panicked");
                     Err(Problem::internal())
                 })
+            });
+            self.run(entry, identity.as_ref(), &input, work).await
         };
         deadline
             .run(line)
             .await
             .map_err(|DeadlinePassed| DeadlinePassed)?
+    }
+
+    /// The method's code, unless its output is kept; then what it makes void.
+    async fn run(
+        &self,
+        entry: &Entry,
+        identity: Option<&Identity>,
+        input: &[u8],
+        work: impl Future<Output = Result<Bytes, Problem>> + Send,
+    ) -> Result<Bytes, Problem> {
+        let (cached, invalidated) = (entry.method().cached(), entry.method().invalidated());
+        let cache = match &self.cache {
+            Some(cache) if cached.is_some() || !invalidated.is_empty() => cache,
+            _ => return work.await,
+        };
+        let input: Value = input::read(input)?;
+        let invalidation = Invalidation::new(cache, invalidated, identity, &input);
+        let result = match cached {
+            None => work.await,
+            Some(cached) => {
+                cached
+                    .output(cache, entry.full_name(), identity, &input, work)
+                    .await
+            }
+        };
+        invalidation.carry_out().await;
+        result
     }
 
     /// Who the caller is. At a public entry bad credentials are no credentials: who signs in again still has the old ones.

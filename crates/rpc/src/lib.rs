@@ -34,7 +34,7 @@
 //!         .public("anybody may be greeted")
 //!         .handler(|_, input: Greet| async move { Ok::<_, Problem>(format!("hello {}", input.name)) }),
 //! );
-//! let dispatcher = Dispatcher::new(Registry::new([greeter])?, &metrics::Registry::new());
+//! let dispatcher = Dispatcher::new(Registry::new([greeter])?, &metrics::Registry::new(), None)?;
 //! let mut server = Server::new(HttpEntry::new(Arc::new(dispatcher), HttpOptions::default()));
 //! let address = server.listen(([127, 0, 0, 1], 0).into()).await?;
 //! println!("curl http://{address}/rpc/greeter@1.0.0/greet -d '{{\"name\":\"Ada\"}}' -H 'content-type: application/json'");
@@ -45,6 +45,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod caching;
 mod dispatch;
 mod http;
 mod input;
@@ -57,6 +58,7 @@ mod rest;
 mod service;
 
 pub use access::Access;
+pub use caching::Cached;
 pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
 pub use http::{Drain, HttpEntry, HttpOptions, ServeError, Server};
 pub use limit::{LimitRule, LimitTextError};

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::access::Access;
+use crate::caching::{Cached, Template};
 use crate::input;
 use crate::limit::LimitRule;
 use crate::problem::{ApiError, Declared, Problem};
@@ -58,6 +59,8 @@ pub struct Method {
     outline: Outline,
     access: Access,
     limit: Option<LimitRule>,
+    cached: Option<Cached>,
+    invalidates: Vec<Template>,
     input: Described,
     output: Described,
     problems: &'static [Declared],
@@ -86,6 +89,8 @@ pub struct Guarded<S> {
     outline: Outline,
     access: Access,
     limit: Option<LimitRule>,
+    cached: Option<Cached>,
+    invalidates: Vec<Template>,
     scope: PhantomData<S>,
 }
 
@@ -123,6 +128,20 @@ impl Method {
     /// How often one caller may call it.
     pub fn limit(&self) -> Option<&LimitRule> {
         self.limit.as_ref()
+    }
+
+    /// Which of its outputs are kept.
+    pub fn cached(&self) -> Option<&Cached> {
+        self.cached.as_ref()
+    }
+
+    /// The tags whose outputs its calls make void.
+    pub fn invalidates(&self) -> impl Iterator<Item = &'static str> {
+        self.invalidates.iter().map(|tag| tag.text())
+    }
+
+    pub(crate) fn invalidated(&self) -> &[Template] {
+        &self.invalidates
     }
 
     /// How long it may take at most, if it says so itself.
@@ -217,8 +236,26 @@ impl Outline {
             outline: self,
             access,
             limit: None,
+            cached: None,
+            invalidates: Vec::new(),
             scope: PhantomData,
         }
+    }
+}
+
+impl Guarded<Tenant> {
+    /// Its outputs are kept, apart for each tenant.
+    pub fn cached(mut self, cached: Cached) -> Self {
+        self.cached = Some(cached);
+        self
+    }
+}
+
+impl Guarded<Public> {
+    /// Its outputs are kept: one for strangers, apart for each tenant whose callers are known.
+    pub fn cached(mut self, cached: Cached) -> Self {
+        self.cached = Some(cached);
+        self
     }
 }
 
@@ -226,6 +263,12 @@ impl<S: Scope> Guarded<S> {
     /// How often one caller may call it: a user of a tenant, or an address where nobody is known.
     pub fn limit(mut self, rule: LimitRule) -> Self {
         self.limit = Some(rule);
+        self
+    }
+
+    /// When a call ends, outputs under these tags are void; `{name}` is the input's member of that name.
+    pub fn invalidates(mut self, tags: impl IntoIterator<Item = &'static str>) -> Self {
+        self.invalidates = tags.into_iter().map(Template::new).collect();
         self
     }
 
@@ -259,6 +302,8 @@ impl<S: Scope> Guarded<S> {
             outline: self.outline,
             access: self.access,
             limit: self.limit,
+            cached: self.cached,
+            invalidates: self.invalidates,
             input: |generator| generator.subschema_for::<I>(),
             output: |generator| generator.subschema_for::<O>(),
             problems: E::DECLARED,

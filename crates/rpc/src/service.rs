@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use semver::Version;
 
+use crate::caching::Cached;
 use crate::method::Method;
 use crate::rest::{Members, Rest};
 
@@ -48,6 +49,21 @@ pub enum RegistryError {
         /// What the router says.
         why: String,
     },
+    /// A member in a tag that the input does not have.
+    #[error("the tag {tag:?} of `{entry}` names `{member}`, which is no member of its input")]
+    TagMember {
+        /// The method.
+        entry: String,
+        /// The tag.
+        tag: &'static str,
+        /// The member.
+        member: &'static str,
+    },
+    /// Outputs are to be kept, and there is nowhere to.
+    #[error(
+        "`{0}` keeps outputs or makes them void, and there is no cache; give the dispatcher one"
+    )]
+    NoCache(String),
     /// A member in the path that the input does not have.
     #[error("the path {path} of `{entry}` names `{member}`, which is no member of its input")]
     Member {
@@ -192,6 +208,17 @@ impl Registry {
             return Err(RegistryError::Twice(full_name));
         }
         let members = Members::of(&method);
+        let kept = method.cached().map_or(&[][..], Cached::templates);
+        for tag in kept.iter().chain(method.invalidated()) {
+            if let Some(member) = tag.unknown_member(&members) {
+                let tag = tag.text();
+                return Err(RegistryError::TagMember {
+                    entry: full_name,
+                    tag,
+                    member,
+                });
+            }
+        }
         if let Some(rest) = method.rest() {
             check_members(&full_name, rest, &members)?;
             let router = self.by_path.entry(rest.verb().clone()).or_default();

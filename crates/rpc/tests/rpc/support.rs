@@ -190,7 +190,8 @@ pub(crate) fn app_with(options: HttpOptions) -> App {
         .clock(clock.clone());
     let key = ServiceKey::new("billing", &Secret::new(SERVICE_KEY)).unwrap();
     let keys = ServiceKeys::new([key.tenant(TenantChoice::Named)]).unwrap();
-    let dispatcher = Dispatcher::new(Registry::new([users(&ran)]).unwrap(), &metrics)
+    let dispatcher = Dispatcher::new(Registry::new([users(&ran)]).unwrap(), &metrics, None)
+        .unwrap()
         .verifier(verifier)
         .service_keys(keys)
         .timeout(Duration::from_secs(10));
