@@ -7,7 +7,7 @@ use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::transaction::{self, Mode, Transaction};
 use crate::url::{Target, redact};
-use crate::{DbError, Options, Result, Row, Value};
+use crate::{DbError, Local, Options, Result, Row, Value};
 
 /// Which database is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,6 +122,33 @@ impl Database {
         }
     }
 
+    /// Runs one statement in a transaction of its own under these settings: on Postgres in one round trip. Writes with
+    /// `RETURNING` have rows, others have none.
+    ///
+    /// # Errors
+    /// [`DbError::OutcomeUnknown`] is the one after which a write may still have been applied.
+    pub async fn query_within(
+        &self,
+        local: &Local,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Row>> {
+        match &*self.driver {
+            Driver::Postgres(postgres) => postgres.query_within(local, sql, params).await,
+            Driver::Sqlite(sqlite) => sqlite.query_within(local, sql, params).await,
+        }
+    }
+
+    /// Begins a transaction under these settings. It is rolled back unless [`Transaction::commit`] is called.
+    pub async fn begin_within(&self, local: &Local) -> Result<Transaction> {
+        let mode = if local.is_read_only {
+            Mode::Snapshot
+        } else {
+            Mode::Write
+        };
+        self.begin(mode, local).await
+    }
+
     /// Runs the body in a transaction: committed if it returns `Ok`, rolled back if it returns `Err` or is cancelled at
     /// any await. On Postgres it is `READ COMMITTED`; on `SQLite` the only writer.
     ///
@@ -153,13 +180,7 @@ impl Database {
         F: AsyncFnOnce(&mut Transaction) -> Result<T, E>,
         E: From<DbError>,
     {
-        let driver = match &*self.driver {
-            Driver::Postgres(postgres) => {
-                transaction::Driver::Postgres(Box::new(postgres.begin(mode).await?))
-            }
-            Driver::Sqlite(sqlite) => transaction::Driver::Sqlite(sqlite.begin(mode).await?),
-        };
-        let mut transaction = Transaction::new(driver);
+        let mut transaction = self.begin(mode, &Local::default()).await?;
         match body(&mut transaction).await {
             Ok(value) => {
                 transaction.commit().await?;
@@ -170,6 +191,16 @@ impl Database {
                 Err(error)
             }
         }
+    }
+
+    async fn begin(&self, mode: Mode, local: &Local) -> Result<Transaction> {
+        let driver = match &*self.driver {
+            Driver::Postgres(postgres) => {
+                transaction::Driver::Postgres(Box::new(postgres.begin(mode, local).await?))
+            }
+            Driver::Sqlite(sqlite) => transaction::Driver::Sqlite(sqlite.begin(mode, local).await?),
+        };
+        Ok(Transaction::new(driver))
     }
 
     /// A signal for every change that somebody [announced](Transaction::notify) on this channel, and for some that nobody

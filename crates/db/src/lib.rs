@@ -12,7 +12,8 @@
 //!   may stand between. Only `LISTEN` needs a connection of its own, for which there is [`Options::direct_url`].
 //! - **No password is ever shown**, neither in errors nor in logs nor by `Debug`.
 //!
-//! Deliberately absent: a query builder, entities, and retries (only the caller knows what may be repeated).
+//! Deliberately absent: a query builder and entities (they are `bastide-repo`'s), and retries (only the caller knows what
+//! may be repeated).
 //!
 //! ```
 //! use bastide_db::{Database, DbError, Migration, Migrations, values};
@@ -46,6 +47,7 @@
 mod database;
 mod error;
 mod listen;
+mod local;
 mod migrate;
 mod options;
 mod postgres;
@@ -57,6 +59,7 @@ mod value;
 pub use database::{Database, Dialect};
 pub use error::{Constraint, DbError, MigrationError, Result};
 pub use listen::Changes;
+pub use local::Local;
 pub use migrate::{Migration, MigrationStatus, Migrations};
 pub use options::Options;
 pub use transaction::{BatchError, Transaction};

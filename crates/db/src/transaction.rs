@@ -15,7 +15,8 @@ pub(crate) enum Mode {
     Migration,
 }
 
-/// A transaction, as the body of [`Database::transaction`](crate::Database::transaction) sees it.
+/// A transaction: what the body of [`Database::transaction`](crate::Database::transaction) sees, or
+/// [`Database::begin_within`](crate::Database::begin_within) gives.
 ///
 /// After a statement failed, or was cancelled (its future dropped before it was done), the transaction can only be
 /// rolled back, on both databases alike.
@@ -176,7 +177,11 @@ impl Transaction {
         result
     }
 
-    pub(crate) async fn commit(self) -> Result<()> {
+    /// Applies all of it.
+    ///
+    /// # Errors
+    /// [`DbError::Aborted`] if a statement failed or was cancelled; then it is rolled back.
+    pub async fn commit(self) -> Result<()> {
         if self.state != State::Sound {
             self.rollback().await;
             return Err(DbError::Aborted);
@@ -187,7 +192,8 @@ impl Transaction {
         }
     }
 
-    pub(crate) async fn rollback(self) {
+    /// Applies nothing of it. Dropping it does the same at the cost of the connection.
+    pub async fn rollback(self) {
         // Behind a cancelled statement a ROLLBACK would wait; dropping the transaction ends both.
         if self.state == State::Busy {
             return;

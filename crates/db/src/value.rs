@@ -124,6 +124,12 @@ fn unexpected<T>(expected: &str, found: &Value) -> Result<T, String> {
     Err(format!("expected {expected}, found {}", found.kind()))
 }
 
+impl<'a> FromValue<'a> for &'a Value {
+    fn from_value(value: &'a Value) -> Result<Self, String> {
+        Ok(value)
+    }
+}
+
 impl<'a> FromValue<'a> for &'a str {
     fn from_value(value: &'a Value) -> Result<Self, String> {
         match value {
@@ -145,6 +151,12 @@ impl<'a> FromValue<'a> for &'a [u8] {
             Value::Bytes(bytes) => Ok(bytes),
             other => unexpected("bytes", other),
         }
+    }
+}
+
+impl FromValue<'_> for Vec<u8> {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        <&[u8]>::from_value(value).map(<[u8]>::to_vec)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use bastide_db::{Database, DbError, Migration, Migrations, Options, values};
+use bastide_db::{Database, DbError, Local, Migration, Migrations, Options, values};
 use bastide_testkit::{Postgres, TestFolder, binaries, free_port, until};
 
 struct PgBouncer {
@@ -100,13 +100,15 @@ async fn everything_works_in_transaction_mode() {
                     transaction.notify("news", "").await
                 })
                 .await?;
-            database
-                .query(
-                    "SELECT count(*) AS n FROM t WHERE id / 100 = $1",
-                    &values![id],
-                )
-                .await?[0]
-                .get::<i64>("n")
+            let local = Local {
+                settings: vec![("app.tenant_id", id.to_string())],
+                ..Local::default()
+            };
+            let own = "SELECT count(*) AS n FROM t WHERE id / 100 = current_setting('app.tenant_id')::bigint";
+            let rows = database.query_within(&local, own, &[]).await?;
+            let left = "SELECT coalesce(current_setting('app.tenant_id', true), '') AS tenant";
+            assert_eq!(database.query(left, &[]).await?[0].get::<&str>("tenant")?, "");
+            rows[0].get::<i64>("n")
         })
     });
     for task in tasks.collect::<Vec<_>>() {

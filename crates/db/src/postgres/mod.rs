@@ -5,6 +5,7 @@ mod convert;
 mod listen;
 mod tls;
 mod transaction;
+mod within;
 
 use std::time::Duration;
 

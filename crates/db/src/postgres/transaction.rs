@@ -5,11 +5,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use futures_util::future::join;
 
 use super::checkout::{Answer, Checkout, answer};
 use super::{Postgres, convert};
 use crate::transaction::{BatchError, Mode};
-use crate::{DbError, Result, Row, Value};
+use crate::{DbError, Local, Result, Row, Value};
 
 /// How many statements of a batch are on their way at once: enough to hide the round trip, little enough to buffer.
 const PIPELINE: usize = 128;
@@ -23,11 +24,11 @@ pub(crate) struct PostgresTransaction {
 }
 
 impl Postgres {
-    pub(crate) async fn begin(&self, mode: Mode) -> Result<PostgresTransaction> {
-        let limit = match mode {
+    pub(crate) async fn begin(&self, mode: Mode, local: &Local) -> Result<PostgresTransaction> {
+        let limit = local.limit(match mode {
             Mode::Migration => self.options.migration_timeout,
             Mode::Write | Mode::Snapshot => self.options.statement_timeout,
-        };
+        });
         let mut checkout = self.checkout().await?;
         checkout.mark_dirty();
         let mut transaction = PostgresTransaction {
@@ -43,16 +44,33 @@ impl Postgres {
         // `LOCAL` ends with the transaction, so it is safe behind a pooler. The server holds the limits too: should this
         // process freeze, its locks go.
         let begin = format!(
-            "{kind}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
-            limit.as_millis(),
+            "{kind}; SET LOCAL idle_in_transaction_session_timeout = {}",
             self.options.idle_transaction_timeout.as_millis(),
         );
-        transaction.batch(&begin).await?;
+        transaction.start(&begin, local).await?;
         Ok(transaction)
     }
 }
 
 impl PostgresTransaction {
+    /// In one round trip.
+    async fn start(&mut self, begin: &str, local: &Local) -> Result<()> {
+        let (settings, values) = local.set_config(self.limit);
+        let values = convert::typed(&values);
+        let client = self.checkout.client();
+        let (begin, settings) = join(
+            answer(&self.name, self.limit, client.batch_execute(begin)),
+            answer(
+                &self.name,
+                self.limit,
+                client.query_typed(&settings, &values),
+            ),
+        )
+        .await;
+        self.settle(begin)?;
+        self.settle(settings).map(drop)
+    }
+
     fn settle<T>(&mut self, answer: Answer<T>) -> Result<T> {
         self.is_lost |= matches!(answer, Answer::Lost(_));
         answer.into_result()

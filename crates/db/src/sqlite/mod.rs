@@ -7,6 +7,7 @@ mod watcher;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 use self::lane::{Lanes, Open};
 pub(crate) use self::transaction::SqliteTransaction;
 use crate::url::SqliteTarget;
-use crate::{DbError, Options, Result, Row, Value};
+use crate::{DbError, Local, Options, Result, Row, Value};
 
 /// Prepared statements that a connection keeps.
 const STATEMENT_CACHE: usize = 64;
@@ -72,10 +73,36 @@ impl Sqlite {
     }
 
     pub(crate) async fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-        if let Some(rows) = self.query_on(&self.readers, sql, params, false).await? {
+        let limit = self.options.statement_timeout;
+        if let Some(rows) = self
+            .query_on(&self.readers, sql, params, limit, false)
+            .await?
+        {
             return Ok(rows);
         }
-        let rows = self.query_on(&self.writer, sql, params, true).await?;
+        self.write(sql, params, limit).await
+    }
+
+    pub(crate) async fn query_within(
+        &self,
+        local: &Local,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Row>> {
+        let limit = local.limit(self.options.statement_timeout);
+        if !local.is_read_only {
+            return self.write(sql, params, limit).await;
+        }
+        let rows = self.query_on(&self.readers, sql, params, limit, false);
+        rows.await?.ok_or_else(|| {
+            DbError::Invalid("the statement writes, and was to read only".to_owned())
+        })
+    }
+
+    async fn write(&self, sql: &str, params: &[Value], limit: Duration) -> Result<Vec<Row>> {
+        let rows = self
+            .query_on(&self.writer, sql, params, limit, true)
+            .await?;
         self.commits.send_modify(|count| *count += 1);
         Ok(rows.expect("the writer takes every statement"))
     }
@@ -86,10 +113,11 @@ impl Sqlite {
         lanes: &Arc<Lanes>,
         sql: &str,
         params: &[Value],
+        limit: Duration,
         may_write: bool,
     ) -> Result<Option<Vec<Row>>> {
         let checkout = lanes.checkout(self.options.acquire_timeout).await?;
-        let (name, limit) = (Arc::clone(&self.name), self.options.statement_timeout);
+        let name = Arc::clone(&self.name);
         let (sql, params) = (sql.to_owned(), params.to_vec());
         let job = move |session: &mut lane::Session| {
             let connection = session.connection(limit)?;

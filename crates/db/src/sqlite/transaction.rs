@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::lane::Checkout;
 use super::{Sqlite, convert};
 use crate::transaction::{BatchError, Mode};
-use crate::{DbError, Result, Row, Value};
+use crate::{DbError, Local, Result, Row, Value};
 
 pub(crate) struct SqliteTransaction {
     checkout: Checkout,
@@ -20,7 +20,7 @@ pub(crate) struct SqliteTransaction {
 }
 
 impl Sqlite {
-    pub(crate) async fn begin(&self, mode: Mode) -> Result<SqliteTransaction> {
+    pub(crate) async fn begin(&self, mode: Mode, local: &Local) -> Result<SqliteTransaction> {
         let acquire = self.options.acquire_timeout;
         let (lanes, begin, limit) = match mode {
             // The write lock at once: a transaction that took it later could find its snapshot outdated and fail.
@@ -40,6 +40,7 @@ impl Sqlite {
                 self.options.statement_timeout,
             ),
         };
+        let limit = local.limit(limit);
         let checkout = lanes.checkout(acquire).await?;
         let name = Arc::clone(&self.name);
         let job = move |session: &mut super::lane::Session| {
