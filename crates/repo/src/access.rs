@@ -73,6 +73,7 @@ impl<'a, S: Scope> Access<'a, Shared> for &'a Cx<S> {
             call: self.call().clone(),
             tenant: None,
             actor: self.actor().map(str::to_owned),
+            is_across: false,
         }))
     }
 }
@@ -107,6 +108,8 @@ pub(crate) struct Who {
     pub(crate) call: Call,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) actor: Option<String>,
+    /// For all tenants at once.
+    pub(crate) is_across: bool,
 }
 
 impl Who {
@@ -115,10 +118,15 @@ impl Who {
             call: cx.call().clone(),
             tenant: Some(cx.tenant().clone()),
             actor: cx.actor().map(str::to_owned),
+            is_across: false,
         }
     }
 
     pub(crate) fn tenant_value(&self) -> Value {
+        if self.is_across {
+            // No tenant's name can be this.
+            return Value::from("*");
+        }
         Value::from(self.tenant.as_ref().map(TenantId::as_str))
     }
 
@@ -132,7 +140,7 @@ impl Who {
                     text(self.tenant.as_ref().map(TenantId::as_str)),
                 ),
                 ("app.user_id", text(self.actor.as_deref())),
-                ("app.is_system", "false".to_owned()),
+                ("app.is_system", self.is_across.to_string()),
             ],
             limit: self.call.remaining()?,
             is_read_only,

@@ -11,6 +11,7 @@
 //!   another tenant's, and a conflict tells nothing of it.
 //! - **One round trip** for a single statement on Postgres, settings and `COMMIT` included; no session state, so that
 //!   `PgBouncer` in transaction mode may stand between.
+//! - **Across tenants** only by [`TenantDb::across_tenants`]: under a name, by a connection of its own, and written down.
 //! - **The deadline of the call** is the statement's: the server ends it. A future that is dropped at any await leaves nothing to
 //!   the next user of the connection.
 //! - **Two-valued filters.** A [`Filter`] holds or it does not, whatever is absent; both databases find the same rows.
@@ -96,6 +97,7 @@
 extern crate self as bastide_repo;
 
 mod access;
+mod across;
 mod audit;
 mod column;
 mod cursor;
@@ -117,6 +119,7 @@ mod tenant_tx;
 mod write;
 
 pub use access::{Access, Ownership, PerTenant, Shared};
+pub use across::AcrossTx;
 pub use audit::AuditEntry;
 pub use bastide_db::{DbError, Dialect, Row, Value, values};
 pub use bastide_macros::Entity;

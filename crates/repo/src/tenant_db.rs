@@ -17,13 +17,17 @@ use crate::{Entity, Repo, Table};
 #[derive(Clone, Debug)]
 pub struct TenantDb {
     database: Database,
+    pub(crate) across: Option<Database>,
 }
 
 impl TenantDb {
     /// By this connection. Whoever has the `Database` can go past the tenants on `SQLite`, so that it is handed over here and
     /// kept nowhere else.
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database,
+            across: None,
+        }
     }
 
     /// The repository of an entity.
@@ -52,10 +56,23 @@ impl TenantDb {
         F: AsyncFnOnce(&TenantTx) -> Result<T, E>,
         E: From<RepoError>,
     {
+        self.transaction_on(&self.database, who, body).await
+    }
+
+    pub(crate) async fn transaction_on<T, E, F>(
+        &self,
+        database: &Database,
+        who: Who,
+        body: F,
+    ) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&TenantTx) -> Result<T, E>,
+        E: From<RepoError>,
+    {
         let local = who.local(false)?;
         let judge = who.clone();
         let work = async {
-            let begun = self.database.begin_within(&local).await;
+            let begun = database.begin_within(&local).await;
             let transaction = TenantTx::new(begun.map_err(|error| judge.judge(error))?, who);
             match body(&transaction).await {
                 Ok(value) => {

@@ -47,6 +47,15 @@ impl TenantTx {
         self.transaction.lock().await.query(sql, params).await
     }
 
+    /// A statement that is known to be allowed; how many rows it changed.
+    pub(crate) async fn change(
+        &self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<u64, bastide_db::DbError> {
+        self.transaction.lock().await.execute(sql, params).await
+    }
+
     /// Many rows for one statement that this crate has written.
     pub(crate) async fn run_each(
         &self,
