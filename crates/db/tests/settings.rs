@@ -4,6 +4,10 @@
 
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bastide_db::{Constraint, Database, DbError, Local, values};
@@ -105,4 +109,71 @@ async fn settings_end_with_the_transaction() {
         assert_eq!(after.get::<&str>("limit").unwrap(), "0");
         assert_eq!(after.get::<i64>("pid").unwrap(), pid, "the same connection");
     }
+}
+
+/// Between the program and the server: lets nothing of the server through until the client has sent these bytes.
+fn hold_answers_until(expected: &'static [u8], server: String) -> (u16, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let is_holding = Arc::new(AtomicBool::new(false));
+    let hold = Arc::clone(&is_holding);
+    std::thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let upstream = TcpStream::connect(server).unwrap();
+        let (mut from_client, mut to_client) = (client.try_clone().unwrap(), client);
+        let (mut from_server, mut to_server) = (upstream.try_clone().unwrap(), upstream);
+        let holding = Arc::clone(&hold);
+        let (sent, was_sent) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut seen = Vec::new();
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = from_client.read(&mut buffer) {
+                if holding.load(Ordering::SeqCst) {
+                    seen.extend_from_slice(&buffer[..count]);
+                    if seen.windows(expected.len()).any(|part| part == expected) {
+                        let _ = sent.send(());
+                        seen.clear();
+                    }
+                }
+                to_server.write_all(&buffer[..count]).unwrap();
+            }
+        });
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = from_server.read(&mut buffer) {
+            if hold.load(Ordering::SeqCst) {
+                was_sent.recv().unwrap();
+                hold.store(false, Ordering::SeqCst);
+            }
+            to_client.write_all(&buffer[..count]).unwrap();
+        }
+    });
+    (port, is_holding)
+}
+
+/// `COMMIT` is sent before the answer to `BEGIN` is read: else nobody would ever go on here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_is_one_round_trip() {
+    let fixture = Fixture::postgres();
+    let url = fixture.url();
+    let host = url.split(['@', '/']).nth(3).unwrap().to_owned();
+    let (port, is_holding) = hold_answers_until(b"COMMIT", host.clone());
+    let options = bastide_db::Options {
+        max_connections: 1,
+        ..bastide_db::Options::default()
+    };
+    let url = url.replacen(&host, &format!("127.0.0.1:{port}"), 1);
+    let database = Database::open_with(&url, options).unwrap();
+    database.ping().await.unwrap();
+    is_holding.store(true, Ordering::SeqCst);
+    let (sql, local) = (
+        "SELECT current_setting('app.tenant_id') AS tenant",
+        local(true),
+    );
+    let rows = database.query_within(&local, sql, &[]);
+    let rows = tokio::time::timeout(support::PATIENCE, rows).await;
+    let rows = rows
+        .expect("it does not wait for the answer to BEGIN")
+        .unwrap();
+    assert_eq!(rows[0].get::<&str>("tenant").unwrap(), "a'b");
+    assert!(!is_holding.load(Ordering::SeqCst), "the answers were held");
 }
