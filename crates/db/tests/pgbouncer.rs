@@ -2,60 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test")]
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bastide_db::{Database, DbError, Local, Migration, Migrations, Options, values};
-use bastide_testkit::{Postgres, TestFolder, binaries, free_port, until};
-
-struct PgBouncer {
-    child: Child,
-    port: u16,
-    _folder: TestFolder,
-}
-
-impl PgBouncer {
-    /// In front of the server, with fewer connections to it than clients will want.
-    fn start(server_port: u16) -> Self {
-        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-        let program = binaries::find("pgbouncer").unwrap();
-        let folder = TestFolder::new().unwrap();
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let port = free_port();
-        let config = folder.path().join("pgbouncer.ini");
-        // `any` logs everybody in as one user, whom the database line has to name.
-        let text = format!(
-            "[databases]\n* = host=127.0.0.1 port={server_port} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut command = Command::new(program);
-        // It refuses to run as root.
-        if std::fs::metadata(folder.path()).unwrap().uid() == 0 {
-            command.args(["-u", "nobody"]);
-        }
-        let child = command
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        assert!(until(Duration::from_secs(10), answers), "pgbouncer answers");
-        Self {
-            child,
-            port,
-            _folder: folder,
-        }
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use bastide_testkit::{PgBouncer, Postgres};
 
 const SCHEMA: Migrations = Migrations {
     component: "test",
@@ -69,8 +19,8 @@ const SCHEMA: Migrations = Migrations {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_works_in_transaction_mode() {
     let server = Postgres::start().unwrap();
-    let bouncer = PgBouncer::start(server.port());
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", bouncer.port);
+    let bouncer = PgBouncer::start(server.port(), "postgres").unwrap();
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", bouncer.port());
     let options = || Options {
         direct_url: Some(server.url()),
         ..Options::default()

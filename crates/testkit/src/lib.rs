@@ -2,6 +2,7 @@
 //!
 //! - [`Postgres`] and [`Redis`] start a server of the test's own, which it may kill, pause, stop and restart.
 //! - [`RedisCluster`] and [`RedisSentinel`] start several that know each other.
+//! - [`PgBouncer`] stands in front of a Postgres, in transaction mode.
 //! - [`Postgres::shared_database`] and [`Redis::shared_url`] use one server for many tests: the one that `cargo xtask test`
 //!   started, else one for the process.
 //! - [`binaries`] finds the programs, or names the package to install.
@@ -38,6 +39,7 @@
 
 pub mod binaries;
 mod folder;
+mod pgbouncer;
 mod postgres;
 mod process;
 mod redis;
@@ -52,6 +54,7 @@ use std::time::Duration;
 
 pub use binaries::{Missing, Package};
 pub use folder::TestFolder;
+pub use pgbouncer::PgBouncer;
 pub use postgres::{Database, Postgres};
 pub use redis::Redis;
 pub use redis_cluster::RedisCluster;

@@ -213,7 +213,7 @@ impl Drop for Postgres {
 }
 
 /// Postgres refuses to run as root. Then it runs as `postgres` or `nobody`, who must own the folder.
-fn server_user(folder: &Path) -> Result<Option<&'static str>, TestkitError> {
+pub(crate) fn server_user(folder: &Path) -> Result<Option<&'static str>, TestkitError> {
     if !is_root() {
         return Ok(None);
     }
