@@ -69,6 +69,16 @@ pub enum Problem {
         /// Its name.
         policy: String,
     },
+    /// A view shows every tenant's rows, because it asks as its owner, for whom there is no row-level security.
+    OpenView {
+        /// Its name.
+        view: String,
+    },
+    /// A materialized view has copies of rows, which have no row-level security.
+    MaterializedView {
+        /// Its name.
+        view: String,
+    },
     /// The program runs as the table's owner, who can switch row-level security off.
     Owned {
         /// The role.
@@ -118,6 +128,14 @@ impl fmt::Display for Finding {
             Problem::OtherPolicy { policy } => write!(
                 f,
                 "the policy `{policy}` of `{table}` lets other rows through: drop it, or make it RESTRICTIVE"
+            ),
+            Problem::OpenView { view } => write!(
+                f,
+                "the view `{view}` shows every tenant's rows of `{table}`: give it `security_invoker`"
+            ),
+            Problem::MaterializedView { view } => write!(
+                f,
+                "the materialized view `{view}` has every tenant's rows of `{table}`, and no row-level security: drop it"
             ),
             Problem::Owned { role } => write!(
                 f,
@@ -298,5 +316,13 @@ fn security(table: &'static Table, actual: &Actual, findings: &mut Vec<Finding>)
             policy: other.name.clone(),
         };
         findings.push(finding(table, problem, [drop(&other.name)]));
+    }
+    for view in security.open_views.iter().cloned() {
+        let quoted = view.replace('"', "\"\"");
+        let mend = format!("ALTER VIEW \"{quoted}\" SET (security_invoker = true)");
+        findings.push(finding(table, Problem::OpenView { view }, [mend]));
+    }
+    for view in security.materialized_views.iter().cloned() {
+        findings.push(finding(table, Problem::MaterializedView { view }, []));
     }
 }

@@ -36,6 +36,10 @@ pub(crate) struct Security {
     pub(crate) is_owned: bool,
     /// The permissive ones: one is enough to let a row through.
     pub(crate) policies: Vec<Policy>,
+    /// Views for whose owner there is no row-level security, and that ask as their owner.
+    pub(crate) open_views: Vec<String>,
+    /// Their rows are copies, which have no row-level security.
+    pub(crate) materialized_views: Vec<String>,
 }
 
 pub(crate) struct Policy {
@@ -93,9 +97,20 @@ async fn postgres(database: &Database, table: &Table) -> Result<Actual> {
     let policies = "SELECT polname AS name, polcmd = '*' AS is_for_all, coalesce(pg_get_expr(polqual, polrelid), '') AS reads, \
                     coalesce(pg_get_expr(polwithcheck, polrelid), pg_get_expr(polqual, polrelid), '') AS writes \
                     FROM pg_policy WHERE polrelid = to_regclass($1) AND polpermissive";
+    let views = "SELECT DISTINCT v.relname AS name, v.relkind = 'm' AS is_materialized FROM pg_depend AS d \
+                 JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS v ON v.oid = r.ev_class JOIN pg_roles AS o ON o.oid = v.relowner \
+                 WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = to_regclass($1) AND v.oid <> d.refobjid \
+                 AND (v.relkind = 'm' OR (o.rolsuper OR o.rolbypassrls) AND NOT coalesce(v.reloptions && \
+                 ARRAY['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false))";
     let columns = database.query(columns, &name).await?;
     let indexes = database.query(indexes, &name).await?;
     let references = database.query(references, &name).await?;
+    let views = database.query(views, &name).await?;
+    let mut of_kind = [Vec::new(), Vec::new()];
+    for view in &views {
+        of_kind[usize::from(view.get::<bool>("is_materialized")?)].push(view.get("name")?);
+    }
+    let [open_views, materialized_views] = of_kind;
     let found = database.query_opt(security, &name).await?;
     let policies = database.query(policies, &name).await?;
     let policies: Result<Vec<Policy>> = policies.iter().map(policy).collect();
@@ -106,6 +121,8 @@ async fn postgres(database: &Database, table: &Table) -> Result<Actual> {
             is_forced: row.get("is_forced")?,
             is_owned: row.get("is_owned")?,
             policies,
+            open_views,
+            materialized_views,
         })
     };
     Ok(Actual {

@@ -163,6 +163,21 @@ async fn what_does_not_keep_tenants_apart_is_refused() {
         unreachable!("it is a Postgres")
     };
     let superuser = Database::open(&database.url()).unwrap();
+    // A view asks as its owner.
+    run(&superuser, ["CREATE VIEW seen AS SELECT * FROM users"]).await;
+    refused("the view `seen` shows every tenant's rows of `users`").await;
+    let findings = diff(&superuser).await;
+    let view = findings
+        .iter()
+        .find(|found| matches!(found.problem, Problem::OpenView { .. }));
+    run(&superuser, &view.unwrap().mend).await;
+    schema().check(&app).await.unwrap();
+    run(
+        &superuser,
+        ["CREATE MATERIALIZED VIEW copied AS SELECT * FROM users"],
+    )
+    .await;
+    refused("the materialized view `copied`").await;
     let as_superuser = schema().check(&superuser).await.unwrap_err().to_string();
     assert!(
         as_superuser.contains("SUPERUSER or BYPASSRLS"),
