@@ -63,7 +63,8 @@ fn quoted(field: &str) -> String {
 }
 
 impl RepoError {
-    /// The code under which programs know it.
+    /// The code under which programs know it: `not_found`, `conflict`, `reference`, `stale_version`, `invalid`, `unavailable`,
+    /// `deadline_passed`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "not_found",

@@ -13,7 +13,7 @@ use bastide_context::Call;
 use bastide_db::{Dialect, Local, values};
 use bastide_repo::{Filter, RepoError};
 
-use support::{Fixture, PATIENCE, Repos, Team, User, team, tenant, user, within};
+use support::{Fixture, PATIENCE, Repos, Team, User, UserPatch, team, tenant, user, within};
 
 on_both!(
     a_transaction_is_applied_whole_or_not_at_all,
@@ -88,15 +88,24 @@ async fn cancelled_at_any_await_nothing_is_left_behind(fixture: &Fixture) {
     let db = fixture.single().await;
     let (teams, users) = (db.repo::<Team>(), db.repo::<User>());
     let (a, b) = (tenant("a"), tenant("b"));
+    let kept = users.insert(&a, user("kept")).await.unwrap();
     let mut cancelled = 0;
     for round in 0..5 {
-        for kind in 0..4 {
+        for kind in 0..6 {
             for polls in 0.. {
                 let name = format!("{round}-{kind}-{polls}");
                 let is_done = match kind {
                     0 => is_done_within(polls, teams.count(&a, Filter::all())).await,
                     1 => is_done_within(polls, teams.insert(&a, team(&name))).await,
                     2 => is_done_within(polls, users.insert(&a, user(&name))).await,
+                    3 => is_done_within(polls, users.upsert(&a, user("kept"), User::EMAIL)).await,
+                    4 => {
+                        let patch = UserPatch {
+                            name: Some(name.clone()),
+                            ..UserPatch::default()
+                        };
+                        is_done_within(polls, users.patch(&a, kept.id, patch)).await
+                    }
                     _ => {
                         let work = db.transaction(&a, async |tx| -> Result<(), RepoError> {
                             teams.insert(tx, team(&name)).await?;
@@ -124,10 +133,16 @@ async fn cancelled_at_any_await_nothing_is_left_behind(fixture: &Fixture) {
     }
     assert!(cancelled > 20, "{cancelled}");
     let rolled_back = teams
-        .count(&a, Team::NAME.starts_with("0-3-"))
+        .count(&a, Team::NAME.starts_with("0-5-"))
         .await
         .unwrap();
     assert_eq!(rolled_back, 0);
+    // Every change that was applied was written down, and none that was not.
+    let now = users.find(&a, kept.id).await.unwrap().unwrap();
+    let entries = db.repo::<bastide_repo::AuditEntry>();
+    let of_row = bastide_repo::AuditEntry::ROW.eq(kept.id.to_string());
+    let written = entries.count(&a, of_row).await.unwrap();
+    assert_eq!(written, now.version as u64);
     if fixture.dialect() == Dialect::Postgres {
         // And nothing of any tenant is on the connection: without a setting there are no rows.
         let app = fixture.app();
