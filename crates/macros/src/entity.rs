@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        let refused: [(DeriveInput, &str); 14] = [
+        let refused: [(DeriveInput, &str); 15] = [
             (
                 parse_quote!(
                     struct A {
@@ -182,6 +182,19 @@ mod tests {
                     }
                 ),
                 "takes no attributes",
+            ),
+            (
+                parse_quote!(
+                    #[entity(table = "a")]
+                    struct A {
+                        #[entity(id)]
+                        id: Uuid,
+                        #[entity(belongs_to = B)]
+                        author_id: Uuid,
+                        author: String,
+                    }
+                ),
+                "has this name already",
             ),
         ];
         for (input, expected) in refused {

@@ -222,14 +222,16 @@ fn structure(
 ) {
     let is_postgres = dialect == Dialect::Postgres;
     let alter = format!("ALTER TABLE \"{}\"", table.name);
-    // SQLite can add a column and change none.
+    // SQLite cannot change a column: the table is to be made anew.
     let on_postgres = |statement: String| is_postgres.then_some(statement);
     for (column, kind, is_nullable) in table.all() {
         let expected = kind.sql(dialect);
         let Some(found) = actual.columns.iter().find(|found| found.name == column) else {
             let definition = ddl::column(column, kind, is_nullable, dialect);
-            let add = format!("{alter} ADD COLUMN {definition}");
-            findings.push(finding(table, Problem::NoColumn { column }, [add]));
+            // SQLite adds none that may not be empty, not even to a table without rows.
+            let add =
+                (is_postgres || is_nullable).then(|| format!("{alter} ADD COLUMN {definition}"));
+            findings.push(finding(table, Problem::NoColumn { column }, add));
             continue;
         };
         if found.kind != expected {

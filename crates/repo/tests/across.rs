@@ -26,7 +26,9 @@ fn across(fixture: &Fixture) -> Database {
     };
     let role = format!("{}_across", database.name());
     database
-        .sql(&format!("CREATE ROLE {role} LOGIN BYPASSRLS"))
+        .sql(&format!(
+            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN BYPASSRLS"
+        ))
         .unwrap();
     for grant in support::schema().grant(&role) {
         database.sql(&grant).unwrap();

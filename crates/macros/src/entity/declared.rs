@@ -125,6 +125,23 @@ impl Entity {
                 "`audit` needs `tenant`: what was done is kept by tenant",
             ));
         }
+        for field in self
+            .fields
+            .iter()
+            .filter(|field| field.belongs_to.is_some())
+        {
+            let relation = field.relation();
+            let named = |other: &&Field| Some(other.name.unraw().to_string()) == relation;
+            if let Some(other) = self.fields.iter().find(named) {
+                errors.push(Error::new_spanned(
+                    &other.name,
+                    format!(
+                        "the relation by `{}` has this name already; give the field another one",
+                        field.name.unraw()
+                    ),
+                ));
+            }
+        }
         for field in &self.fields {
             let length =
                 self.table.value().len() + field.name.unraw().to_string().len() + NAME_OVERHEAD;

@@ -114,7 +114,8 @@ impl Fixture {
         let name = database.name();
         // A role of its own for each test: roles are the whole server's.
         let roles = format!(
-            "CREATE ROLE {name}_owner LOGIN; CREATE ROLE {name}_app LOGIN NOBYPASSRLS; GRANT CREATE ON SCHEMA public TO {name}_owner"
+            "DROP ROLE IF EXISTS {name}_owner, {name}_app; CREATE ROLE {name}_owner LOGIN; CREATE ROLE {name}_app LOGIN NOBYPASSRLS; \
+             GRANT CREATE ON SCHEMA public TO {name}_owner"
         );
         database.sql(&roles).unwrap();
         Self::Postgres(database)
