@@ -337,6 +337,35 @@ on_both! {
         gateway.get("/", &tenant.key).expect(200);
     }
 
+    fn g12_a_whole_configuration_lets_no_route_take_the_place_of_another(backend) {
+        let gateway = Gateway::start(backend);
+        let (one, other) = (Upstream::named("one"), Upstream::named("other"));
+        let tenant = gateway.tenant("acme");
+        for (path, upstream) in [("/one", &one), ("/other", &other)] {
+            gateway.route(json!({
+                "tenantId": tenant.id, "method": "GET", "path": path,
+                "upstreams": [{ "url": upstream.url() }],
+            }));
+        }
+        let mut document = gateway
+            .admin("GET", "/admin/config", Value::Null)
+            .expect(200)
+            .data();
+        document["tenants"][0]["routes"][0]["path"] = json!("/other");
+        for path in ["/admin/config?dryRun=true", "/admin/config"] {
+            let refused = gateway
+                .admin("PUT", path, document.clone())
+                .expect_problem(400, "validation_failed");
+            assert_eq!(
+                refused.json()["errors"][0]["field"],
+                "tenants[0].routes[1].path"
+            );
+        }
+        assert_eq!(gateway.get("/one", &tenant.key).expect(200).text(), "one");
+        document["tenants"][0]["routes"][0]["path"] = json!("/third");
+        gateway.admin("PUT", "/admin/config", document).expect(200);
+    }
+
     fn g12_head_and_options_are_answered(backend) {
         let gateway = Gateway::start(backend);
         let head = gateway

@@ -100,11 +100,10 @@ impl<'d> Found<'d> {
         let mut seen: Seen<'d, (Pattern<'d>, i32)> = Seen::new();
         for route in routes {
             self.id(route.id, &route.place);
-            if route.id.is_none() {
-                self.check(&mut seen, (pattern(&route.route), route.route.priority), &route.place, "path", |first| {
-                    format!("{first} matches the same requests; remove one of them or give it another `priority`")
-                });
-            }
+            let matched = (pattern(&route.route), route.route.priority);
+            self.check(&mut seen, matched, &route.place, "path", |first| {
+                format!("{first} matches the same requests; remove one of them or give it another `priority`")
+            });
         }
     }
 }

@@ -343,13 +343,27 @@ impl<'s> Planner<'s, '_> {
             ],
         );
         let manager = self.scope.manager();
-        for route in candidates
+        let (leaving, staying): (Vec<_>, Vec<_>) = candidates
             .unclaimed()
-            .filter(|route| route.managed_by == manager)
-        {
+            .partition(|route| route.managed_by == manager);
+        for route in leaving {
             self.delete(&**route, tenant);
         }
+        let matched = |route: &Route| (identity(route), route.priority);
+        let taken: HashMap<_, Uuid> = staying
+            .iter()
+            .map(|route| (matched(route), route.id))
+            .collect();
         for ((entry, draft), current) in entries.into_iter().zip(pairs) {
+            let wanted = matched(&draft);
+            // Who only changes other members is not told about an older twin.
+            let is_new = current.is_none_or(|current| matched(current) != wanted);
+            if let Some(id) = taken.get(&wanted).filter(|_| is_new) {
+                let message = format!("the route {id} matches the same requests");
+                let remedy = "change that one, or give another `priority`";
+                self.problems
+                    .push(Problem::new(entry.place.then("path"), message).with_remedy(remedy));
+            }
             self.put(
                 &entry.place,
                 entry.id,

@@ -228,12 +228,17 @@ fn a_tenant_that_leaves_the_file_keeps_what_the_api_made() {
 fn repeated_and_contradicting_entries_are_named() {
     let hash = format!("hmac-sha256:{}", "00".repeat(32));
     let id = Uuid::now_v7();
+    let identified = |path: &str| {
+        let mut route = route(path);
+        route["id"] = json!(Uuid::now_v7());
+        route
+    };
     let document = json!({
         "tenants": [
             {"name": "a", "id": id, "keys": [{"name": "k", "hash": hash}, {"name": "k", "key": "0123456789abcdef"}], "routes": [route("/x"), route("/x")]},
             {"name": "a", "id": id, "keys": [{"hash": hash}, {"name": "other", "key": "0123456789abcdef"}]},
         ],
-        "routes": [route("/x")],
+        "routes": [route("/x"), identified("/y"), identified("/y")],
     });
     let expected = [
         "tenants[0].keys[1].name: tenants[0].keys[0] has the same name; give each key of a tenant a name of its own",
@@ -242,6 +247,7 @@ fn repeated_and_contradicting_entries_are_named() {
         "tenants[1].id: tenants[0] has the same id",
         "tenants[1].keys[0].hash: tenants[0].keys[0] is the same key; a key belongs to one tenant, once",
         "tenants[1].keys[1].key: tenants[0].keys[1] is the same key; a key belongs to one tenant, once",
+        "routes[2].path: routes[1] matches the same requests; remove one of them or give it another `priority`",
     ];
     assert_eq!(read_value(&document).unwrap_err(), expected);
     let wrong = json!({"tenants": [{"name": "a", "keys": [
@@ -316,6 +322,17 @@ fn what_only_the_state_shows() {
     assert!(
         explain(&state, &json!({"routes": [stolen]}), Scope::File)[0]
             .starts_with("routes[0].id: the id ")
+    );
+    // A route that would take the place of one that another scope manages.
+    let mut filed = State::default();
+    apply(&mut filed, &json!({"routes": [route("/x")]}), Scope::File);
+    apply(&mut filed, &json!({"routes": [route("/y")]}), Scope::Api);
+    let own = filed.routes.values().find(|route| route.path == "/y");
+    let mut moved = route("/x");
+    moved["id"] = json!(own.unwrap().id);
+    assert!(
+        explain(&filed, &json!({"routes": [moved]}), Scope::Api)[0]
+            .starts_with("routes[0].path: the route ")
     );
     let renamed = json!({"tenants": [{"name": "a", "id": Uuid::now_v7()}]});
     assert!(explain(&state, &renamed, Scope::File)[0].starts_with("tenants[0].name: the tenant "));
