@@ -3,6 +3,7 @@
 use crate::expression::Expression;
 use crate::path::canonical;
 use crate::{ConfigError, MAX_PARAMETERS, PathError};
+use std::borrow::Cow;
 
 /// The longest configured path, in bytes.
 const MAX_LEN: usize = 1024;
@@ -107,6 +108,38 @@ impl PathPattern {
             }
         };
         Ok(Self { shape })
+    }
+
+    /// What `text` matches, as a text: paths of one kind that have it in common match the same requests, however they
+    /// are spelled and whatever their parameters are called. Expressions are compared as they are written.
+    ///
+    /// # Errors
+    /// Those of [`PathPattern::parse`].
+    pub fn form(kind: PathKind, text: &str) -> Result<Cow<'_, str>, ConfigError> {
+        let is_plain =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_');
+        let has_form = match kind {
+            PathKind::Regex => true,
+            PathKind::Exact => text.bytes().all(is_plain),
+            PathKind::Prefix => text.bytes().all(is_plain) && !text.ends_with('/'),
+        };
+        if has_form {
+            return Ok(Cow::Borrowed(text));
+        }
+        Ok(match Self::parse(kind, text)?.shape {
+            Shape::Literal { path, .. } => Cow::Owned(path.into()),
+            // No canonical path holds a brace.
+            Shape::Segments { segments, .. } => Cow::Owned(
+                segments
+                    .iter()
+                    .flat_map(|segment| match segment {
+                        Segment::Literal(text) => ["/", text],
+                        Segment::Parameter(_) => ["/", "{}"],
+                    })
+                    .collect(),
+            ),
+            Shape::Expression(_) => Cow::Borrowed(text),
+        })
     }
 
     /// The names of the parameters from left to right, in the order of a match's [`Parameters`](crate::Parameters).
@@ -237,6 +270,32 @@ mod tests {
         assert_eq!(literal(PathKind::Prefix, "/"), "");
         assert_eq!(literal(PathKind::Prefix, "/api/"), "/api");
         assert_eq!(literal(PathKind::Prefix, "/api//"), "/api/");
+    }
+
+    #[test]
+    fn one_form_for_every_spelling() {
+        let form = |kind, text| PathPattern::form(kind, text).unwrap().into_owned();
+        for (kind, one, other) in [
+            (PathKind::Exact, "/a/{x}/b", "/a/{y}/b"),
+            (PathKind::Exact, "/%71q", "/qq"),
+            (PathKind::Exact, "/caf\u{e9}", "/caf%c3%a9"),
+            (PathKind::Prefix, "/api/", "/api"),
+            (PathKind::Prefix, "/%61pi/{x}/", "/api/{y}"),
+        ] {
+            assert_eq!(form(kind, one), form(kind, other), "{one} and {other}");
+        }
+        for (kind, one, other) in [
+            (PathKind::Exact, "/a/{x}", "/a/x"),
+            (PathKind::Exact, "/a/{x}", "/a/%7Bx%7D"),
+            (PathKind::Exact, "/a/{x}", "/a/%7B%7D"),
+            (PathKind::Exact, "/api/", "/api"),
+            (PathKind::Exact, "/a%2Fb", "/a/b"),
+            (PathKind::Prefix, "/api//", "/api"),
+            (PathKind::Regex, "/a.*", "/a.+"),
+        ] {
+            assert_ne!(form(kind, one), form(kind, other), "{one} and {other}");
+        }
+        assert_eq!(form(PathKind::Prefix, "/"), "");
     }
 
     #[test]

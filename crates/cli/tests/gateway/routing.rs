@@ -327,6 +327,25 @@ on_both! {
         assert_eq!(serves(&gateway.start_again()), "older");
     }
 
+    /// The second would never serve: it is spelled otherwise, and matches the same.
+    fn g4_a_route_that_matches_the_same_is_refused_however_it_is_spelled(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::named("a");
+        let tenant = gateway.tenant("acme");
+        for (path_type, first, second) in [
+            ("exact", "/users/{id}", "/users/{name}"),
+            ("exact", "/%71q", "/qq"),
+            ("prefix", "/api/", "/api"),
+        ] {
+            gateway.route(route(&tenant, "GET", path_type, first, &upstream));
+            let again = route(&tenant, "GET", path_type, second, &upstream);
+            gateway
+                .admin("POST", "/admin/routes", again.clone())
+                .expect_problem(409, "route_exists");
+            gateway.route(with(again, json!({ "priority": 1 })));
+        }
+    }
+
     fn g4_hosts_are_compared_exactly_and_by_wildcard(backend) {
         let gateway = Gateway::start(backend);
         let [any, exact, wild] = &["any", "exact", "wild"].map(Upstream::named);

@@ -130,11 +130,12 @@ pub(super) async fn delete(
 /// Among routes that match the same requests with the same priority the oldest serves, so another would never do
 /// anything. This also keeps a repeated POST from making a second one.
 fn check_free(state: &State, route: &Route) -> Result<(), Problem> {
+    let matched = pattern(route);
     let twin = state.routes.values().find(|other| {
         other.id != route.id
             && other.tenant_id == route.tenant_id
             && other.priority == route.priority
-            && pattern(other) == pattern(route)
+            && pattern(other) == matched
     });
     match twin {
         None => Ok(()),

@@ -1,24 +1,27 @@
 //! Finds out which existing object an entry of a document stands for.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use bastide_routing::PathPattern;
 use uuid::Uuid;
 
 use crate::model::read::Object;
 use crate::model::{MethodRule, PathType, Route};
 
 /// What a route matches by; its natural identity among the routes of its owner.
-pub(crate) type Pattern<'r> = (&'r MethodRule, Option<&'r str>, PathType, &'r str);
+pub(crate) type Pattern<'r> = (&'r MethodRule, Option<&'r str>, PathType, Cow<'r, str>);
 
-/// The natural identity of a route.
+/// The natural identity of a route: the path not as it is spelled but as it is matched.
 pub(crate) fn pattern(route: &Route) -> Pattern<'_> {
+    let form = PathPattern::form(route.path_type.into(), &route.path);
     (
         &route.method,
         route.host.as_deref(),
         route.path_type,
-        &route.path,
+        form.unwrap_or(Cow::Borrowed(&route.path)),
     )
 }
 

@@ -310,7 +310,7 @@ impl<'s> Planner<'s, '_> {
                 method.clone(),
                 host.map(str::to_owned),
                 path_type,
-                path.to_owned(),
+                path.into_owned(),
             )
         };
         let content = |route: &Route| route.clone().stamped(Stamp::draft()).public().to_string();

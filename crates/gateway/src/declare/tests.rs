@@ -238,7 +238,7 @@ fn repeated_and_contradicting_entries_are_named() {
             {"name": "a", "id": id, "keys": [{"name": "k", "hash": hash}, {"name": "k", "key": "0123456789abcdef"}], "routes": [route("/x"), route("/x")]},
             {"name": "a", "id": id, "keys": [{"hash": hash}, {"name": "other", "key": "0123456789abcdef"}]},
         ],
-        "routes": [route("/x"), identified("/y"), identified("/y")],
+        "routes": [route("/x"), identified("/y/{a}"), identified("/%79/{b}")],
     });
     let expected = [
         "tenants[0].keys[1].name: tenants[0].keys[0] has the same name; give each key of a tenant a name of its own",

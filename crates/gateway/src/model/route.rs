@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bastide_routing::PathKind;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -100,6 +101,16 @@ pub enum PathType {
     Prefix,
     /// A regular expression over the whole path.
     Regex,
+}
+
+impl From<PathType> for PathKind {
+    fn from(path_type: PathType) -> Self {
+        match path_type {
+            PathType::Exact => Self::Exact,
+            PathType::Prefix => Self::Prefix,
+            PathType::Regex => Self::Regex,
+        }
+    }
 }
 
 /// What a route asks of its callers.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bastide_limit::{FailMode, LimitKey, Limiter, Policy, Rate};
 use bastide_routing::{
-    self as routing, ConfigError, HostPattern, MethodFilter, PathKind, PathPattern, RouteTable,
+    self as routing, ConfigError, HostPattern, MethodFilter, PathPattern, RouteTable,
 };
 use uuid::Uuid;
 
 use super::{KeyEntry, PLATFORM, RouteEntry, Routes, Snapshot, TenantEntry};
 use crate::legacy_keys::LegacyKey;
-use crate::model::{KeyHash, MethodRule, OnStoreLoss, PathType, RateLimit, Route, State, Tenant};
+use crate::model::{KeyHash, MethodRule, OnStoreLoss, RateLimit, Route, State, Tenant};
 use crate::upstream::advice::NewsSender;
 use crate::upstream::origin::Origins;
 
@@ -199,11 +199,6 @@ impl Compiler {
 }
 
 fn table_row(route: &Route, number: u32) -> Result<routing::Route, ConfigError> {
-    let kind = match route.path_type {
-        PathType::Exact => PathKind::Exact,
-        PathType::Prefix => PathKind::Prefix,
-        PathType::Regex => PathKind::Regex,
-    };
     let methods = match &route.method {
         MethodRule::Any => MethodFilter::Any,
         MethodRule::One(method) => MethodFilter::parse(method)?,
@@ -212,7 +207,7 @@ fn table_row(route: &Route, number: u32) -> Result<routing::Route, ConfigError> 
         route: number,
         host: route.host.as_deref().map(HostPattern::parse).transpose()?,
         methods,
-        path: PathPattern::parse(kind, &route.path)?,
+        path: PathPattern::parse(route.path_type.into(), &route.path)?,
         priority: route.priority,
         age: u64::try_from(route.created_at.as_microsecond()).unwrap_or(0),
     })

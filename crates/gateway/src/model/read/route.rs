@@ -1,7 +1,7 @@
 //! Reads routes.
 
 use bastide_config::{Fields, Node, parse};
-use bastide_routing::{HostPattern, PathKind, PathPattern};
+use bastide_routing::{HostPattern, PathPattern};
 use uuid::Uuid;
 
 use super::resilience::resilience;
@@ -126,12 +126,7 @@ fn host(mut node: Node<'_, '_>) -> Option<String> {
 
 fn path(mut node: Node<'_, '_>, path_type: PathType) -> Option<String> {
     let path = parse::string(1..=MAX_PATH)(node.again())?;
-    let kind = match path_type {
-        PathType::Exact => PathKind::Exact,
-        PathType::Prefix => PathKind::Prefix,
-        PathType::Regex => PathKind::Regex,
-    };
-    match PathPattern::parse(kind, &path) {
+    match PathPattern::parse(path_type.into(), &path) {
         Ok(_) => Some(path),
         Err(error) => node.reject(error.to_string()),
     }
