@@ -108,6 +108,38 @@ on_both! {
         assert_eq!(response.text(), "a");
     }
 
+    /// They would be there twice, or in spite of being removed.
+    fn g11_the_gateways_own_response_headers_are_not_changed(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::named("a");
+        let tenant = gateway.tenant("acme");
+        let refused = gateway
+            .admin("POST", "/admin/routes", json!({
+                "tenantId": tenant.id, "method": "GET", "path": "/", "upstreams": [{ "url": upstream.url() }],
+                "transform": { "response": { "headers": {
+                    "remove": ["X-RateLimit-Limit"],
+                    "set": { "X-Request-Id": "z", "X-RateLimit-Remaining": "7" },
+                } } },
+            }))
+            .expect_problem(400, "validation_failed");
+        let errors = refused.json()["errors"].take();
+        let fields: Vec<&str> = errors
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|error| error["field"].as_str())
+            .collect();
+        let headers = "transform.response.headers";
+        assert_eq!(
+            fields,
+            [
+                format!("{headers}.remove[0]"),
+                format!("{headers}.set.X-RateLimit-Remaining"),
+                format!("{headers}.set.X-Request-Id"),
+            ]
+        );
+    }
+
     fn g11_the_path_is_rewritten_alone_by_the_first_match(backend) {
         let gateway = Gateway::start(backend);
         let upstream = Upstream::echo();

@@ -29,6 +29,17 @@ const FRAMING_FIELDS: [&str; 12] = [
     "upgrade",
 ];
 
+/// Fields of responses that the gateway writes itself, whatever the upstream says: a change would not be honoured, or make
+/// two of one.
+const OWN_RESPONSE_FIELDS: [&str; 6] = [
+    "ratelimit",
+    "ratelimit-policy",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-request-id",
+];
+
 /// The known word most like `word`, if one is near.
 pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     known
@@ -94,8 +105,10 @@ pub(super) fn one_method(mut node: Node<'_, '_>) -> Option<String> {
 pub(super) enum HeaderUse {
     /// Set on the request: here alone `Host` may stand.
     SetRequest,
-    /// Every other change.
-    Other,
+    /// Every other change of the request.
+    Request,
+    /// Every change of the response.
+    Response,
 }
 
 /// The name of a header field that a route may change.
@@ -113,6 +126,11 @@ pub(super) fn check_header_name(name: &str, used: HeaderUse) -> Result<(), Strin
     if FRAMING_FIELDS.contains(&lower.as_str()) {
         return Err(format!(
             "`{name}` frames the message or belongs to one connection; the gateway writes it itself"
+        ));
+    }
+    if used == HeaderUse::Response && OWN_RESPONSE_FIELDS.contains(&lower.as_str()) {
+        return Err(format!(
+            "`{name}` is the gateway's own on a response and cannot be changed; leave it out"
         ));
     }
     if lower == "host" && used != HeaderUse::SetRequest {

@@ -35,7 +35,7 @@ fn right_routes_are_accepted() {
         json!({"auth": "none"}),
         json!({"upstreams": [{"url": "https://b/base", "weight": 9, "timeout": 100}, {"url": "unix:/run/a"}]}),
         json!({"loadBalancing": "peak-ewma", "rateLimit": {"limit": 1, "windowMs": 1}}),
-        json!({"transform": {"request": {"headers": {"set": {"Host": "b"}, "remove": ["Cookie"], "add": {"X-A": ""}}}}}),
+        json!({"transform": {"request": {"headers": {"set": {"Host": "b"}, "remove": ["Cookie"], "add": {"X-A": "", "X-RateLimit-Limit": "1"}}}}}),
         json!({"transform": {"request": {"pathRewrite": {"pattern": "^/a/(.*)", "replacement": "/$1"}}}}),
         json!({"resilience": {"fallback": {"statusCode": 204}, "retry": {"baseDelayMs": 60_000}}}),
         json!({"resilience": {"timeout": {"byMethod": {"GET": 1}, "connectMs": 1, "totalMs": 1, "idleMs": 1, "tunnelIdleMs": 1}}}),
@@ -174,6 +174,18 @@ fn wrong_routes_are_refused_with_field_and_remedy() {
         (
             json!({"transform": {"response": {"headers": {"remove": ["connection"]}}}}),
             "transform.response.headers.remove[0]: `connection` frames",
+        ),
+        (
+            json!({"transform": {"response": {"headers": {"remove": ["X-RateLimit-Limit"]}}}}),
+            "transform.response.headers.remove[0]: `X-RateLimit-Limit` is the gateway's own",
+        ),
+        (
+            json!({"transform": {"response": {"headers": {"set": {"X-Request-Id": "z"}}}}}),
+            "transform.response.headers.set.X-Request-Id: `X-Request-Id` is the gateway's own",
+        ),
+        (
+            json!({"transform": {"response": {"headers": {"add": {"ratelimit": "z"}}}}}),
+            "transform.response.headers.add.ratelimit: `ratelimit` is the gateway's own",
         ),
         (
             json!({"transform": {"request": {"headers": {"remove": ["host"]}}}}),

@@ -19,7 +19,7 @@ pub(super) fn transform(node: Node<'_, '_>) -> Option<Transform> {
             request: fields.object("request", request),
             response: fields.object("response", |fields| {
                 Some(ResponseTransform {
-                    headers: headers(fields, HeaderUse::Other),
+                    headers: headers(fields, HeaderUse::Response, HeaderUse::Response),
                 })
             }),
         })
@@ -29,7 +29,7 @@ pub(super) fn transform(node: Node<'_, '_>) -> Option<Transform> {
 #[expect(clippy::unnecessary_wraps, reason = "the form of an object's reader")]
 fn request(fields: &mut Fields<'_, '_>) -> Option<RequestTransform> {
     Some(RequestTransform {
-        headers: headers(fields, HeaderUse::SetRequest),
+        headers: headers(fields, HeaderUse::SetRequest, HeaderUse::Request),
         path_rewrite: fields.optional("pathRewrite", path_rewrite),
     })
 }
@@ -52,22 +52,26 @@ fn path_rewrite(node: Node<'_, '_>) -> Option<PathRewrite> {
     })
 }
 
-fn headers(fields: &mut Fields<'_, '_>, set: HeaderUse) -> HeaderOps {
+fn headers(fields: &mut Fields<'_, '_>, set: HeaderUse, other: HeaderUse) -> HeaderOps {
     let read = |fields: &mut Fields<'_, '_>| {
         Some(HeaderOps {
-            remove: fields.or_else("remove", Vec::new, parse::list(0..=MAX_OPS, name)),
+            remove: fields.or_else(
+                "remove",
+                Vec::new,
+                parse::list(0..=MAX_OPS, |node| name(node, other)),
+            ),
             set: fields.or_else("set", BTreeMap::new, |node| values(node, set)),
-            add: fields.or_else("add", BTreeMap::new, |node| values(node, HeaderUse::Other)),
+            add: fields.or_else("add", BTreeMap::new, |node| values(node, other)),
         })
     };
     fields.object("headers", read).unwrap_or_default()
 }
 
-fn name(mut node: Node<'_, '_>) -> Option<String> {
+fn name(mut node: Node<'_, '_>, used: HeaderUse) -> Option<String> {
     let Value::String(text) = node.value() else {
         return node.expected("the name of a header field");
     };
-    match check_header_name(text, HeaderUse::Other) {
+    match check_header_name(text, used) {
         Ok(()) => Some(text.clone()),
         Err(message) => node.reject(message),
     }
