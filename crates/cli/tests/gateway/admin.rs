@@ -337,6 +337,20 @@ on_both! {
         gateway.get("/", &tenant.key).expect(200);
     }
 
+    fn g12_what_a_creation_answers_can_be_sent_back(backend) {
+        let gateway = Gateway::start(backend);
+        let made = gateway
+            .admin("POST", "/admin/tenants", json!({ "name": "a" }))
+            .expect(201)
+            .data();
+        let path = format!("/admin/tenants/{}", made["id"].as_str().expect("a text"));
+        let read = gateway.admin("GET", &path, Value::Null).expect(200).data();
+        for time in ["createdAt", "updatedAt"] {
+            assert_eq!(made[time], read[time]);
+        }
+        gateway.admin("PATCH", &path, made).expect(200);
+    }
+
     fn g12_a_whole_configuration_lets_no_route_take_the_place_of_another(backend) {
         let gateway = Gateway::start(backend);
         let (one, other) = (Upstream::named("one"), Upstream::named("other"));

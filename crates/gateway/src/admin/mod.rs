@@ -65,6 +65,7 @@ use self::reply::Reply;
 use self::table::{Endpoint, Named};
 use crate::control::Control;
 use crate::maintenance::Board;
+use crate::model::read::in_microseconds;
 
 pub use configuration::Configuration;
 
@@ -156,7 +157,7 @@ impl<C: Configuration> AdminApi<C> {
             headers: head.headers,
             body,
             request_id,
-            now: Timestamp::now(),
+            now: in_microseconds(Timestamp::now()),
         };
         self.settle(endpoint, &call).await.map(Reply::into_response)
     }

@@ -28,4 +28,5 @@ pub use read_only::read_only;
 pub use route::{Owner, route};
 pub use tenant::{KeySettings, MIN_KEY_CHARS, api_key, key, tenant};
 
+pub(crate) use object::in_microseconds;
 pub(crate) use syntax::{timestamp, uuid};

@@ -24,9 +24,15 @@ pub struct Stamp {
     pub version: i64,
 }
 
+/// A moment as precise as every database keeps it: what is answered at once is what is read later.
+pub(crate) fn in_microseconds(moment: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment)
+}
+
 impl Stamp {
     /// Of a new object.
     pub fn new(id: Uuid, managed_by: ManagedBy, now: Timestamp) -> Self {
+        let now = in_microseconds(now);
         Self {
             id,
             managed_by,
@@ -51,7 +57,7 @@ impl Stamp {
     pub fn next(self, managed_by: ManagedBy, now: Timestamp) -> Self {
         Self {
             managed_by,
-            updated_at: now,
+            updated_at: in_microseconds(now),
             version: self.version + 1,
             ..self
         }
