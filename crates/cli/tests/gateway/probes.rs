@@ -1,6 +1,6 @@
 //! G13: `/health`, `/ready`, `/metrics`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::*;
 
@@ -47,6 +47,25 @@ on_both! {
             assert_ne!(response.text(), "a");
         }
         assert_eq!(upstream.count(), 0);
+    }
+
+    fn g13_a_route_that_they_would_shadow_is_refused(backend) {
+        let gateway = Gateway::start(backend);
+        let upstream = Upstream::named("a");
+        let route = |path: &str, path_type: &str| {
+            json!({
+                "method": "GET", "path": path, "pathType": path_type,
+                "upstreams": [{ "url": upstream.url() }],
+            })
+        };
+        for path in ["/health", "/ready", "/%68ealth"] {
+            let refused = gateway
+                .admin("POST", "/admin/routes", route(path, "exact"))
+                .expect_problem(400, "validation_failed");
+            assert_eq!(refused.json()["errors"][0]["field"], "path");
+        }
+        gateway.route(route("/health", "prefix"));
+        gateway.route(route("/health/", "exact"));
     }
 
     fn g13_metrics_count_requests_by_configured_ids(backend) {

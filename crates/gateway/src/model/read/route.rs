@@ -11,6 +11,9 @@ use super::upstream::upstream;
 use super::{Stamp, rate_limit};
 use crate::model::{Auth, LoadBalancing, MethodRule, PathType, Route};
 
+/// What the public listener always answers itself. Whether it does so below `/admin` depends on the settings of a node.
+const OWN_PATHS: [&str; 2] = ["/health", "/ready"];
+
 const MAX_PATH: usize = 1_024;
 const MAX_HOST: usize = 255;
 const MAX_UPSTREAMS: usize = 256;
@@ -126,8 +129,14 @@ fn host(mut node: Node<'_, '_>) -> Option<String> {
 
 fn path(mut node: Node<'_, '_>, path_type: PathType) -> Option<String> {
     let path = parse::string(1..=MAX_PATH)(node.again())?;
-    match PathPattern::parse(path_type.into(), &path) {
-        Ok(_) => Some(path),
-        Err(error) => node.reject(error.to_string()),
+    if let Err(error) = PathPattern::parse(path_type.into(), &path) {
+        return node.reject(error.to_string());
     }
+    let form = PathPattern::form(path_type.into(), &path).unwrap_or_default();
+    if path_type == PathType::Exact && OWN_PATHS.contains(&&*form) {
+        return node.reject(format!(
+            "`{form}` is the gateway's own endpoint, which no route can shadow; choose another path"
+        ));
+    }
+    Some(path)
 }

@@ -33,6 +33,8 @@ fn right_routes_are_accepted() {
         json!({"path": "/users/{id}/posts/{post}", "pathType": "exact"}),
         json!({"path": "/v[0-9]+/.*", "pathType": "regex"}),
         json!({"auth": "none"}),
+        json!({"path": "/health", "pathType": "prefix"}),
+        json!({"path": "/{any}"}),
         json!({"upstreams": [{"url": "https://b/base", "weight": 9, "timeout": 100}, {"url": "unix:/run/a"}]}),
         json!({"loadBalancing": "peak-ewma", "rateLimit": {"limit": 1, "windowMs": 1}}),
         json!({"transform": {"request": {"headers": {"set": {"Host": "b"}, "remove": ["Cookie"], "add": {"X-A": "", "X-RateLimit-Limit": "1"}}}}}),
@@ -79,6 +81,14 @@ fn wrong_routes_are_refused_with_field_and_remedy() {
         (
             json!({"path": "(", "pathType": "regex"}),
             "path: regular expression `(`",
+        ),
+        (
+            json!({"path": "/health"}),
+            "path: `/health` is the gateway's own endpoint",
+        ),
+        (
+            json!({"path": "/%72eady"}),
+            "path: `/ready` is the gateway's own endpoint",
         ),
         (json!({"path": ""}), "path: must not be empty"),
         (
