@@ -371,6 +371,32 @@ on_both! {
         }
     }
 
+    fn g4_the_host_comes_before_the_kind_of_path(backend) {
+        let gateway = Gateway::start(backend);
+        let [exact, wild, named] = &["exact", "wild", "named"].map(Upstream::named);
+        let tenant = gateway.tenant("acme");
+        gateway.route(with(
+            route(&tenant, "GET", "exact", "/a", exact),
+            json!({ "priority": 9 }),
+        ));
+        let serves = || {
+            let request = Request::get("/a").key(&tenant.key);
+            let response = gateway.call(&request.header("Host", "api.example.org"));
+            response.expect(200).text()
+        };
+        assert_eq!(serves(), "exact");
+        for (host, upstream, serving) in [
+            ("*.example.org", wild, "wild"),
+            ("api.example.org", named, "named"),
+        ] {
+            gateway.route(with(
+                route(&tenant, "GET", "prefix", "/", upstream),
+                json!({ "host": host }),
+            ));
+            assert_eq!(serves(), serving);
+        }
+    }
+
     fn g4_a_platform_route_serves_every_tenant(backend) {
         let gateway = Gateway::start(backend);
         let (own, common) = (Upstream::named("own"), Upstream::named("common"));
