@@ -63,7 +63,7 @@ struct Run {
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
     /// Threads that carry requests [env: BASTIDE_WORKERS] [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     workers: Option<String>,
     /// Networks whose X-Forwarded-* are believed [env: TRUSTED_PROXIES] [default: none]
     #[arg(long, value_name = "CIDR,...")]
@@ -72,22 +72,22 @@ struct Run {
     #[arg(long, value_name = "FILE")]
     maintenance_page: Option<String>,
     /// Connections of clients at a time [env: MAX_CONNECTIONS] [default: as many as there are descriptors for]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_connections: Option<String>,
     /// How long a client's connection is kept without a request [env: KEEP_ALIVE_TIMEOUT] [default: 75s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     keep_alive_timeout: Option<String>,
     /// How long to accept connections after SIGTERM [env: DRAIN_DELAY] [default: 5s in production, else 0s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     drain_delay: Option<String>,
     /// How long requests in flight may take after that [env: DRAIN_TIMEOUT] [default: 30s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     drain_timeout: Option<String>,
     /// A line on standard output for every request, `off` or `json` [env: ACCESS_LOG] [default: off]
     #[arg(long, value_name = "off|json")]
     access_log: Option<String>,
     /// How long the new process may take after SIGUSR2 until it accepts connections [env: UPGRADE_TIMEOUT] [default: 30s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     upgrade_timeout: Option<String>,
     /// Certificate chain of the public listener, PEM [env: TLS_CERT]
     #[arg(long, value_name = "FILE")]

@@ -17,6 +17,7 @@ mod marks;
 mod toml;
 mod yaml;
 
+use std::io::ErrorKind;
 use std::path::{Path as FilePath, PathBuf};
 
 use serde_json::Value;
@@ -70,7 +71,7 @@ pub enum DocumentError {
         file: PathBuf,
     },
     /// The file could not be read.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {}", file.display(), unreadable(source))]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -103,6 +104,18 @@ pub enum DocumentError {
         /// What is wrong.
         message: String,
     },
+}
+
+fn unreadable(source: &std::io::Error) -> String {
+    match source.kind() {
+        ErrorKind::NotFound => {
+            "there is no such file; check the path, which begins in the current directory unless it begins with `/`".into()
+        }
+        ErrorKind::PermissionDenied => {
+            format!("{source}; let the user that this runs as read it")
+        }
+        _ => source.to_string(),
+    }
 }
 
 /// A mistake of syntax, before it is known in which file.

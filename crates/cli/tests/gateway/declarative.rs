@@ -261,9 +261,20 @@ fn g16_check_says_what_is_in_a_file_or_each_mistake_with_line_and_column() {
     let folder = TestFolder::new().unwrap();
     let absent = Program::run(&["gateway", "check", "absent.toml"], &[], folder.path());
     assert!(
-        absent.code == Some(2) && absent.stderr.contains("absent.toml"),
+        absent.code == Some(2)
+            && absent
+                .stderr
+                .contains("absent.toml: there is no such file; check the path"),
         "{absent:?}"
     );
+    for star in ["*", "*\n    path: /a", "*a"] {
+        let starred = check(&format!("routes:\n  - method: {star}\n"), "g.yaml");
+        assert_eq!(starred.code, Some(2), "{starred:?}");
+        assert!(
+            starred.stderr.contains("stands in quotes: \"*\""),
+            "{starred:?}"
+        );
+    }
 }
 
 #[test]

@@ -61,6 +61,16 @@ fn g14_a_wrong_value_stops_the_start_with_one_message() {
 fn g14_wrong_flags_are_named_as_flags() {
     assert_refused(&run(&["--listen", "here"], &[]), &["--listen"]);
     assert_refused(&run(&["--redis-url", "redis"], &[]), &["--redis-url"]);
+    for (flag, value) in [
+        ("--max-connections", "-1"),
+        ("--workers", "-1"),
+        ("--keep-alive-timeout", "-1s"),
+        ("--drain-delay", "-1"),
+        ("--drain-timeout", "-1s"),
+        ("--upgrade-timeout", "-1s"),
+    ] {
+        assert_refused(&run(&[flag, value], &[]), &[flag]);
+    }
     let unknown = run(&["--lisen", "127.0.0.1:0"], &[]);
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
     assert!(

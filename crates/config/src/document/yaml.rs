@@ -321,5 +321,12 @@ fn position(marker: Marker) -> Position {
 }
 
 fn syntax(error: &ScanError) -> Fault {
-    Fault::new(position(*error.marker()), error.info().to_owned())
+    let info = error.info();
+    // What is most often meant is no alias at all: `method: *`.
+    let hint = if info.contains("alias") || info.contains("unknown anchor") {
+        "; a text that begins with `*` or `&` stands in quotes: \"*\""
+    } else {
+        ""
+    };
+    Fault::new(position(*error.marker()), format!("{info}{hint}"))
 }
