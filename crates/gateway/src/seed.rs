@@ -53,6 +53,7 @@ pub async fn seed(repository: &Repository, keys: &Keys) -> Result<String, Commit
         rate_limit: None,
         expires_at: None,
         revoked_at: None,
+        replaced_by: None,
         managed_by: ManagedBy::Api,
         created_at: now,
         updated_at: now,

@@ -235,6 +235,10 @@ on_both! {
         assert_ne!(old, second);
         gateway.get("/", &old).expect(200);
         gateway.get("/", &second).expect(200);
+        let path = format!("/admin/tenants/{}/keys/{id}/rotate", tenant.id);
+        let refused = gateway.admin("POST", &path, json!({ "graceMs": 60_000 }));
+        let refused = refused.expect_problem(409, "key_rotated").json();
+        assert!(refused["detail"].to_string().contains(&second_id), "{refused}");
         eventually("the grace ends", || gateway.get("/", &old).status == 403);
         gateway.get("/", &second).expect(200);
         let (_, third) = rotate(&second_id, 0);

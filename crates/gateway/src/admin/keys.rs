@@ -121,7 +121,7 @@ pub(super) async fn revoke(
 
 /// Makes a successor with the same name and limit. The old key stays good for `graceMs` more (0 to 90 days,
 /// default one day), or until its own expiry if that is sooner. The successor's `expiresAt` may be given; by
-/// default it gets as long a life as its predecessor had.
+/// default it gets as long a life as its predecessor had. A key is rotated once; what goes on is its successor.
 pub(super) async fn rotate(
     configuration: &impl Configuration,
     call: &Call,
@@ -144,6 +144,7 @@ pub(super) async fn rotate(
     })?;
     edit::check_changeable(call, &*old)?;
     check_live(&old)?;
+    check_not_rotated(&old)?;
     let lifetime = old.expires_at.map(|end| end.duration_since(old.created_at));
     let settings = KeySettings {
         name: old.name.clone(),
@@ -164,6 +165,7 @@ pub(super) async fn rotate(
     let end = old.expires_at.map_or(end, |expiry| expiry.min(end));
     let outgoing = ApiKey {
         expires_at: Some(end),
+        replaced_by: Some(new.id),
         ..ApiKey::clone(&old)
     };
     let author = call.author();
@@ -223,6 +225,7 @@ pub(super) fn make(
         rate_limit,
         expires_at,
         revoked_at: None,
+        replaced_by: None,
         managed_by,
         created_at,
         updated_at,
@@ -254,6 +257,17 @@ fn check_live(key: &ApiKey) -> Result<(), Problem> {
         Some(at) => Err(Problem::new(
             Code::KeyRevoked,
             format!("the key was revoked at {at}; make a new one"),
+        )),
+    }
+}
+
+/// Its expiry is the end of its grace period by now, and says nothing of how long a successor should live.
+fn check_not_rotated(key: &ApiKey) -> Result<(), Problem> {
+    match key.replaced_by {
+        None => Ok(()),
+        Some(successor) => Err(Problem::new(
+            Code::KeyRotated,
+            format!("the key was rotated already, its successor is {successor}; rotate that one"),
         )),
     }
 }

@@ -7,12 +7,13 @@ use crate::model::read::Object;
 use crate::model::{ApiKey, ManagedBy, Route, State, Tenant};
 
 /// Members that a document does not say: they follow from where an entry stands and when it is applied.
-const LEFT_OUT: [&str; 6] = [
+const LEFT_OUT: [&str; 7] = [
     "tenantId",
     "createdAt",
     "updatedAt",
     "version",
     "revokedAt",
+    "replacedBy",
     "managedBy",
 ];
 

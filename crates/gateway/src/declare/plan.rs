@@ -537,6 +537,9 @@ fn key_draft(
         (KeyMaterial::Hash(_), None, Some(current)) if current.hash == hash => current.hint.clone(),
         (KeyMaterial::Hash(_), None, _) => String::new(),
     };
+    let replaced_by = current
+        .filter(|current| current.hash == hash)
+        .and_then(|current| current.replaced_by);
     let settings = declared.settings.clone();
     let Stamp {
         id,
@@ -554,6 +557,7 @@ fn key_draft(
         rate_limit: settings.rate_limit,
         expires_at: settings.expires_at,
         revoked_at: None,
+        replaced_by,
         managed_by,
         created_at,
         updated_at,

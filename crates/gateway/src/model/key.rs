@@ -26,6 +26,9 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// Refused with 403: the key was revoked at this moment.
     pub revoked_at: Option<Timestamp>,
+    /// The key that a rotation made in its place; from then on `expires_at` is the end of the grace period.
+    #[serde(default)]
+    pub replaced_by: Option<Uuid>,
     /// Who may change it.
     #[serde(default)]
     pub managed_by: ManagedBy,

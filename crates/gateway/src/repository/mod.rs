@@ -118,11 +118,18 @@ const CHANNEL: &str = "bastide_gateway";
 
 const MIGRATIONS: Migrations = Migrations {
     component: "gateway",
-    steps: &[Migration {
-        name: "0001_gateway",
-        postgres: include_str!("migrations/0001_gateway.postgres.sql"),
-        sqlite: include_str!("migrations/0001_gateway.sqlite.sql"),
-    }],
+    steps: &[
+        Migration {
+            name: "0001_gateway",
+            postgres: include_str!("migrations/0001_gateway.postgres.sql"),
+            sqlite: include_str!("migrations/0001_gateway.sqlite.sql"),
+        },
+        Migration {
+            name: "0002_rotated_keys",
+            postgres: include_str!("migrations/0002_rotated_keys.postgres.sql"),
+            sqlite: include_str!("migrations/0002_rotated_keys.sqlite.sql"),
+        },
+    ],
 };
 
 /// The stored configuration. Clones share the connections.

@@ -64,7 +64,8 @@ pub(super) static KEYS: Table = table!(
     "revoked_at" = 10,
     "managed_by" = 11,
     "created_at" = 12,
-    "updated_at" = 13
+    "updated_at" = 13,
+    "replaced_by" = 14
 );
 
 pub(super) static ROUTES: Table =
@@ -114,6 +115,7 @@ pub(super) fn key_row(key: &ApiKey, revision: Revision) -> Result<Vec<Value>, Db
         managed_by_name(key.managed_by).into(),
         key.created_at.into(),
         key.updated_at.into(),
+        key.replaced_by.into(),
     ])
 }
 
@@ -129,6 +131,7 @@ pub(super) fn key(row: &Row) -> Result<ApiKey, DbError> {
         rate_limit: row.json_opt("rate_limit")?,
         expires_at: row.get("expires_at")?,
         revoked_at: row.get("revoked_at")?,
+        replaced_by: row.get("replaced_by")?,
         managed_by: managed_by(row)?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,

@@ -164,8 +164,18 @@ async fn rotation_overlaps() {
             .values()
             .any(|key| key.hash == hash && key.expires_at.is_none())
     );
+    assert_eq!(old["replacedBy"], new["id"]);
     let actions = api.actions();
     assert_eq!(actions[actions.len() - 2..], ["key rotate", "key create"]);
+
+    // Its expiry is the end of its grace period now, which a second successor would take for a lifetime.
+    let refused = api
+        .post(&format!("{path}/rotate"), json!({}))
+        .await
+        .expect(409);
+    assert_eq!(refused.code(), "key_rotated");
+    let detail = refused.json()["detail"].to_string();
+    assert!(detail.contains(new["id"].as_str().unwrap()), "{detail}");
 
     // Without a body: a day. An expiry that comes sooner stays.
     let soon = Timestamp::now() + SignedDuration::from_hours(2);

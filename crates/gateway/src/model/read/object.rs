@@ -179,6 +179,7 @@ impl Object for ApiKey {
         "tenantId",
         "hint",
         "revokedAt",
+        "replacedBy",
         "managedBy",
         "createdAt",
         "updatedAt",

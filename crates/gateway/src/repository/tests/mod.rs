@@ -75,6 +75,7 @@ fn key(tenant: &Tenant, byte: u8) -> ApiKey {
         rate_limit: None,
         expires_at: Some(now()),
         revoked_at: None,
+        replaced_by: None,
         managed_by: ManagedBy::Api,
         created_at: now(),
         updated_at: now(),
