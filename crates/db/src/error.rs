@@ -27,6 +27,16 @@ pub enum DbError {
         /// What the driver or the system said.
         reason: String,
     },
+    /// The disk that the database's file is on takes nothing more, or fails. Nothing was committed; try again when it is mended.
+    #[error(
+        "the disk of the database {database} is full or fails: {reason}; free space on it, or repair it"
+    )]
+    Disk {
+        /// The URL, with the file.
+        database: String,
+        /// What the driver said.
+        reason: String,
+    },
     /// The database's file is not what it was written as. Nothing was committed, and waiting does not help.
     #[error(
         "the database {database} is damaged or none at all: {reason}; put a backup in its place, or move it and the files beside it \
@@ -177,7 +187,10 @@ impl DbError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable { .. } | Self::Timeout { .. } | Self::Contention(_)
+            Self::Unavailable { .. }
+                | Self::Disk { .. }
+                | Self::Timeout { .. }
+                | Self::Contention(_)
         )
     }
 

@@ -183,7 +183,9 @@ impl Migrations {
                 return Ok(false);
             }
             transaction.batch(sql).await.map_err(|error| match error {
-                DbError::Unavailable { .. } | DbError::Timeout { .. } => error,
+                DbError::Unavailable { .. } | DbError::Disk { .. } | DbError::Timeout { .. } => {
+                    error
+                }
                 error => MigrationError::Failed {
                     component: self.component.to_owned(),
                     name: step.name.to_owned(),

@@ -346,14 +346,14 @@ fn health(control: &Arc<Control>, store: &Store, is_shared: bool) -> Health {
     let database = Arc::clone(control);
     let health = Health::new(env!("CARGO_PKG_VERSION")).with(
         Indicator::new("database", move || {
-            let reachable = database.is_repository_reachable();
-            async move {
-                if reachable {
-                    Verdict::Healthy
-                } else {
-                    Verdict::unhealthy("the last known configuration is served")
-                }
-            }
+            let verdict = if !database.is_repository_reachable() {
+                Verdict::unhealthy("the last known configuration is served")
+            } else if database.is_disk_failing() {
+                Verdict::unhealthy("its disk is full or fails: the configuration cannot be changed")
+            } else {
+                Verdict::Healthy
+            };
+            async move { verdict }
         })
         .optional(),
     );

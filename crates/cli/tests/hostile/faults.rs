@@ -307,9 +307,18 @@ fn a_full_disk_costs_no_request_and_no_data() {
         }
     }
     assert!(refused > 0, "fifty tenants fit on a full disk");
+    // A small write may still find room, so it is told as long as changes are refused.
+    within(BACK, "it is told, with its cause", || {
+        let made = gateway.admin("POST", "/admin/tenants", json!({ "name": "x".repeat(250) }));
+        made.expect_problem(503, "database_disk");
+        is_degraded(&gateway)
+    });
     load.wait_for(50);
     assert!(!gateway.has_ended());
     disk.clear();
+    within(BACK, "room is found without a change", || {
+        !is_degraded(&gateway)
+    });
     within(BACK, "changes are taken again", || {
         prioritise(&gateway, &route, 9).status == 200
     });
@@ -329,6 +338,37 @@ fn a_full_disk_costs_no_request_and_no_data() {
     assert_eq!(after.as_array().map(Vec::len), Some(51 - refused));
     gateway.get("/", &tenant.key).expect(200);
     drop(gateway);
+}
+
+#[test]
+fn a_start_on_a_full_disk_serves_what_was_known() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("not shown: this user may not mount a small file system");
+        return;
+    };
+    let data = disk.path().join("data");
+    let options = Options::new(Backend::Embedded).arg("--data-dir", &data.display().to_string());
+    let mut gateway = Gateway::start(options);
+    let upstream = Upstream::named("fine");
+    let tenant = gateway.tenant("acme");
+    let route = gateway.prefix_route(&tenant, "/", &[&upstream], Value::Null);
+    let snapshot = data.join("snapshot.json");
+    within(BACK, "the snapshot holds the route", || {
+        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains(&route))
+    });
+    gateway.terminate();
+    gateway.wait();
+    disk.fill();
+    let gateway = gateway.start_again();
+    gateway.get("/", &tenant.key).expect(200);
+    assert!(is_degraded(&gateway));
+    prioritise(&gateway, &route, 5).expect_problem(503, "database_disk");
+    disk.clear();
+    within(BACK, "changes are taken", || {
+        prioritise(&gateway, &route, 6).status == 200
+    });
+    within(BACK, "it is ready in full", || !is_degraded(&gateway));
+    gateway.get("/", &tenant.key).expect(200);
 }
 
 #[test]

@@ -118,9 +118,12 @@ pub(super) fn error(error: &Error, database: &str, limit: Duration) -> DbError {
             database: database.to_owned(),
             reason: message,
         },
-        ffi::SQLITE_FULL => unavailable("the disk is full".to_owned()),
+        // A full disk is an I/O error where it is the file's index in shared memory that does not fit.
+        ffi::SQLITE_FULL | ffi::SQLITE_IOERR => DbError::Disk {
+            database: database.to_owned(),
+            reason: message,
+        },
         ffi::SQLITE_CANTOPEN
-        | ffi::SQLITE_IOERR
         | ffi::SQLITE_READONLY
         | ffi::SQLITE_PERM
         | ffi::SQLITE_PROTOCOL

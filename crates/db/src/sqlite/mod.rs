@@ -48,8 +48,12 @@ impl Sqlite {
         let (writer, readers, watcher) = match target {
             SqliteTarget::File(_) => {
                 let open_writer = opener(Role::Writer);
-                // Now rather than at the first request: a wrong path should stop the start. The writer makes the file.
-                drop(open_writer()?);
+                // Now rather than at the first request: a wrong path should stop the start. The writer makes the file. A full
+                // disk is no reason to stop: it is like a server that is down, and every use opens anew.
+                match open_writer() {
+                    Ok(_) | Err(DbError::Disk { .. }) => {}
+                    Err(error) => return Err(error),
+                }
                 (
                     Lanes::new(1, open_writer),
                     Lanes::new(options.max_connections.max(1), opener(Role::Reader)),
@@ -167,18 +171,7 @@ fn open_memory(name: &str, options: &Options) -> Result<Connection> {
 fn open_file(path: &Path, name: &str, options: &Options, role: Role) -> Result<Connection> {
     let limit = options.acquire_timeout;
     if role == Role::Writer {
-        make_private(path).map_err(|error| DbError::Unavailable {
-            database: name.to_owned(),
-            reason: match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    format!(
-                        "the folder of `{}` does not exist; make it first",
-                        path.display()
-                    )
-                }
-                _ => format!("`{}` cannot be written: {error}", path.display()),
-            },
-        })?;
+        make_private(path).map_err(|error| not_made(path, name, &error))?;
     }
     // Not SQLITE_OPEN_URI: a file's name is never an instruction. Not CREATE: a file that vanished is an error, an empty
     // one in its place would look like data loss.
@@ -186,6 +179,23 @@ fn open_file(path: &Path, name: &str, options: &Options, role: Role) -> Result<C
     let connection = convert::ours(Connection::open_with_flags(path, flags), name, limit)?;
     configure(&connection, name, options, role)?;
     Ok(connection)
+}
+
+fn not_made(path: &Path, name: &str, error: &std::io::Error) -> DbError {
+    use std::io::ErrorKind;
+    let database = name.to_owned();
+    let reason = match error.kind() {
+        ErrorKind::StorageFull => {
+            let reason = error.to_string();
+            return DbError::Disk { database, reason };
+        }
+        ErrorKind::NotFound => format!(
+            "the folder of `{}` does not exist; make it first",
+            path.display()
+        ),
+        _ => format!("`{}` cannot be written: {error}", path.display()),
+    };
+    DbError::Unavailable { database, reason }
 }
 
 /// `SQLite`'s own files beside it inherit the mode.

@@ -31,6 +31,7 @@ pub(super) enum Code {
     UnsupportedMediaType,
     DatabaseUnavailable,
     DatabaseUnusable,
+    DatabaseDisk,
     StoreUnavailable,
     Internal,
 }
@@ -60,6 +61,7 @@ impl Code {
             }
             Self::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
             Self::DatabaseUnusable => (StatusCode::SERVICE_UNAVAILABLE, "database_unusable"),
+            Self::DatabaseDisk => (StatusCode::SERVICE_UNAVAILABLE, "database_disk"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         }
@@ -218,6 +220,13 @@ impl From<CommitError> for Problem {
                     Code::DatabaseUnusable,
                     "the database cannot be used until somebody has repaired it; nothing was changed, the gateway's log says \
                      what is wrong",
+                )
+            }
+            CommitError::Disk(_) => {
+                tracing::error!(error = %detail, "a change could not be written");
+                Self::new(
+                    Code::DatabaseDisk,
+                    "the disk that the database is on is full or fails; nothing was changed, free space on it and try again",
                 )
             }
             CommitError::Unavailable(_) => {

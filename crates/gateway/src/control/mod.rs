@@ -5,6 +5,7 @@
 //! the repository's, and losing the repository stops changes, never traffic.
 
 mod disk;
+mod writes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Notify};
 
+use self::writes::Writes;
 use crate::keys::Keys;
 use crate::model::{Audit, Delta, State};
 use crate::repository::{AuditQuery, Commit, CommitError, Repository};
@@ -68,6 +70,7 @@ pub struct Control {
     turn: Mutex<()>,
     changed: Notify,
     reachable: AtomicBool,
+    writes: Writes,
     snapshot_file: PathBuf,
 }
 
@@ -98,6 +101,7 @@ impl Control {
             turn: Mutex::new(()),
             changed,
             reachable: AtomicBool::new(reachable),
+            writes: Writes::default(),
             snapshot_file,
         }
     }
@@ -115,7 +119,9 @@ impl Control {
         let changes = serde_json::to_vec(&commit.changes).map_err(|error| {
             CommitError::Unavailable(format!("a change has no JSON form: {error}"))
         })?;
-        self.repository.commit(commit).await?;
+        let written = self.repository.commit(commit).await;
+        self.writes.note(&written);
+        written?;
         if let Err(error) = self.sync().await {
             // It is written, so it must be said and done, although it cannot be read back now. The revision stays, and the
             // next look fetches the changes in the order that everybody sees.
@@ -145,6 +151,11 @@ impl Control {
     /// Whether the repository answered the last time it was asked.
     pub fn is_repository_reachable(&self) -> bool {
         self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Whether the disk of the database was full or failed at the last write.
+    pub fn is_disk_failing(&self) -> bool {
+        self.writes.are_refused()
     }
 
     /// Fetches what changed and publishes it.
@@ -188,7 +199,12 @@ impl Control {
                 continue;
             }
             told.succeeded();
-            changes.changed().await;
+            tokio::select! {
+                () = changes.changed() => {}
+                () = self.writes.are_due_for_a_try() => {
+                    self.writes.note(&self.repository.check_writable().await);
+                }
+            }
         }
     }
 

@@ -49,6 +49,9 @@ pub enum CommitError {
     /// applied after all; the message says so.
     #[error("{0}")]
     Unavailable(String),
+    /// The disk of the database's file is full or fails. What is known is served; changes wait for somebody to mend it.
+    #[error("{0}")]
+    Disk(String),
     /// The database answers, but its tables are not those of this program: a migration failed or is unknown, a table or
     /// column is missing. Waiting does not help.
     #[error("{0}")]
@@ -66,6 +69,7 @@ impl From<DbError> for CommitError {
                 Self::Unusable(words)
             }
             DbError::Damaged { .. } => Self::Damaged(words),
+            DbError::Disk { .. } => Self::Disk(words),
             _ => Self::Unavailable(words),
         }
     }
@@ -185,6 +189,13 @@ impl Repository {
     /// A signal that a commit may have been made, by whatever node. To be called within a tokio runtime.
     pub fn changes(&self) -> Changes {
         self.database.listen(CHANNEL)
+    }
+
+    /// Whether a write is taken. It changes nothing.
+    pub async fn check_writable(&self) -> Result<(), CommitError> {
+        let sql = "UPDATE gateway_revision SET revision = revision WHERE id = 1";
+        self.database.execute(sql, &[]).await?;
+        Ok(())
     }
 
     /// A value that all nodes of the installation share.
