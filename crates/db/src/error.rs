@@ -27,6 +27,14 @@ pub enum DbError {
         /// What the driver or the system said.
         reason: String,
     },
+    /// The server answers and does not let this role, with this password, into this database. Waiting does not help.
+    #[error("the database {database} does not let this program in: {reason}")]
+    Refused {
+        /// The URL without its password.
+        database: String,
+        /// What the server said.
+        reason: String,
+    },
     /// The disk that the database's file is on takes nothing more, or fails. Nothing was committed; try again when it is mended.
     #[error(
         "the disk of the database {database} is full or fails: {reason}; free space on it, or repair it"

@@ -51,6 +51,23 @@ async fn opening_needs_no_server_and_using_says_what_is_wrong() {
     assert!(!message.contains("s3cret") && !format!("{error:?} {database:?}").contains("s3cret"));
 }
 
+#[tokio::test]
+async fn a_wrong_role_or_database_is_not_taken_for_a_server_that_is_down() {
+    let server = Postgres::start().unwrap();
+    for wrong in [
+        "nobody-knows-me@127.0.0.1:{}/postgres",
+        "postgres@127.0.0.1:{}/no_such_database",
+    ] {
+        let url = format!(
+            "postgres://{}",
+            wrong.replace("{}", &server.port().to_string())
+        );
+        let error = Database::open(&url).unwrap().ping().await.unwrap_err();
+        assert!(matches!(error, DbError::Refused { .. }), "{error:?}");
+        assert!(!error.is_transient());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_is_unavailable_and_then_back() {
     let mut server = Postgres::start().unwrap();

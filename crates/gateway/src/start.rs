@@ -68,6 +68,9 @@ pub enum StartError {
     /// The database's URL or the database.
     #[error("{0}")]
     Database(String),
+    /// A wrong role, password or database.
+    #[error("{0}; correct the role, the password or the database's name in DATABASE_URL")]
+    Refused(String),
     /// The database's tables are not those of this program.
     #[error(
         "the database answers, but cannot be used: {0}; run the version that it was last used with, or restore it from a backup"
@@ -272,6 +275,7 @@ pub async fn open_migrated(storage: &StorageSettings) -> Result<Repository, Star
     repository.migrate().await.map_err(|error| match error {
         CommitError::Unusable(error) => StartError::Unusable(error),
         CommitError::Damaged(error) => StartError::Damaged(error),
+        CommitError::Refused(error) => StartError::Refused(error),
         error => StartError::Database(error.to_string()),
     })?;
     Ok(repository)
@@ -355,6 +359,7 @@ impl From<CommitError> for ReadError {
             // To serve what was last known would hide it until a change is wanted.
             CommitError::Unusable(error) => Self::Fatal(StartError::Unusable(error)),
             CommitError::Damaged(error) => Self::Fatal(StartError::Damaged(error)),
+            CommitError::Refused(error) => Self::Fatal(StartError::Refused(error)),
             error => Self::Unavailable(error.to_string()),
         }
     }

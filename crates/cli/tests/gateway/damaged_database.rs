@@ -51,6 +51,24 @@ fn g15_a_missing_table_stops_the_start_although_there_is_a_snapshot() {
 }
 
 #[test]
+fn g15_a_wrong_role_or_database_stops_the_start_although_there_is_a_snapshot() {
+    let database = Postgres::shared_database().unwrap();
+    let gateway = once_run(&database);
+    let url = database.url();
+    let wrong = [
+        url.replace("//postgres@", "//nobody-knows-me@"),
+        url.replace(database.name(), "no_such_database"),
+    ];
+    for (url, word) in wrong.iter().zip(["nobody-knows-me", "no_such_database"]) {
+        let options = gateway.options().clone().env("DATABASE_URL", url);
+        assert_stopped(
+            &refused(&options),
+            &[word, "does not exist", "DATABASE_URL"],
+        );
+    }
+}
+
+#[test]
 fn g15_a_database_of_a_newer_version_stops_the_start() {
     let database = Postgres::shared_database().unwrap();
     let gateway = once_run(&database);

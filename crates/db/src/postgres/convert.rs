@@ -174,8 +174,13 @@ pub(super) fn error(error: &tokio_postgres::Error, database: &str) -> DbError {
         _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => unavailable(message),
         _ if *code == SqlState::IN_FAILED_SQL_TRANSACTION => DbError::Aborted,
         _ if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => unavailable(message),
-        // connection, authorization, no such database, resources, operator intervention, system, internal
-        "08" | "28" | "3D" | "53" | "57" | "58" | "XX" => unavailable(message),
+        // authorization, no such database
+        "28" | "3D" => DbError::Refused {
+            database: database.to_owned(),
+            reason: message,
+        },
+        // connection, resources, operator intervention, system, internal
+        "08" | "53" | "57" | "58" | "XX" => unavailable(message),
         _ => DbError::Invalid(format!("{message} [{}]", code.code())),
     }
 }

@@ -229,7 +229,7 @@ impl From<CommitError> for Problem {
                     "the disk that the database is on is full or fails; nothing was changed, free space on it and try again",
                 )
             }
-            CommitError::Unavailable(_) => {
+            CommitError::Unavailable(_) | CommitError::Refused(_) => {
                 // The database's own words may hold addresses and names that are no client's business.
                 tracing::error!(error = %detail, "a change could not be written");
                 Self::new(

@@ -45,10 +45,13 @@ pub enum CommitError {
     /// Another live key has the same hash: two tenants cannot share a key.
     #[error("this API key is already in use; choose another")]
     KeyTaken,
-    /// The database cannot be reached or refused. Only if its connection broke during the commit itself can it have been
+    /// The database cannot be reached. Only if its connection broke during the commit itself can it have been
     /// applied after all; the message says so.
     #[error("{0}")]
     Unavailable(String),
+    /// The database's server answers and refuses the role, its password or the database's name. Waiting does not help.
+    #[error("{0}")]
+    Refused(String),
     /// The disk of the database's file is full or fails. What is known is served; changes wait for somebody to mend it.
     #[error("{0}")]
     Disk(String),
@@ -69,6 +72,7 @@ impl From<DbError> for CommitError {
                 Self::Unusable(words)
             }
             DbError::Damaged { .. } => Self::Damaged(words),
+            DbError::Refused { .. } => Self::Refused(words),
             DbError::Disk { .. } => Self::Disk(words),
             _ => Self::Unavailable(words),
         }
