@@ -306,8 +306,16 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
             last.unwrap_or_else(|| format!("nothing came from it within {} s", patience.as_secs()))
         }
     };
+    let source = crate::control::source(repository.database().name());
     match Control::saved(&snapshot)? {
         Some(saved) => {
+            // Its tenants are not those of this database, and would be let in.
+            if let Some(other) = saved.other_source(&source) {
+                return Err(StartError::Database(format!(
+                    "the database is unavailable ({unavailable}), and the last good configuration in the data directory is of \
+                     another one ({other}); check DATABASE_URL and that the database runs"
+                )));
+            }
             tracing::warn!(
                 error = unavailable,
                 "the database is unavailable; serving the last good configuration"

@@ -69,6 +69,25 @@ fn g15_a_wrong_role_or_database_stops_the_start_although_there_is_a_snapshot() {
 }
 
 #[test]
+fn g15_the_last_good_configuration_of_another_database_is_not_served() {
+    let mut gateway = Gateway::start(Backend::Embedded);
+    gateway.tenant("acme");
+    let snapshot = gateway.data_dir().join("snapshot.json");
+    eventually("the configuration is on disk", || {
+        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains("acme"))
+    });
+    gateway.kill();
+    let nobody = format!(
+        "postgres://u:s3cret@127.0.0.1:{}/gateway",
+        bastide_testkit::free_port()
+    );
+    let options = gateway.options().clone().env("DATABASE_URL", &nobody);
+    let ended = refused(&options);
+    assert_stopped(&ended, &["of another one", "gateway.db", "DATABASE_URL"]);
+    assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
+}
+
+#[test]
 fn g15_a_database_of_a_newer_version_stops_the_start() {
     let database = Postgres::shared_database().unwrap();
     let gateway = once_run(&database);

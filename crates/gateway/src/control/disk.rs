@@ -20,6 +20,9 @@ pub struct Saved {
     format: u32,
     revision: Revision,
     pepper: String,
+    /// Which database it is of, by [`source`](super::source). A file of an earlier version does not say.
+    #[serde(default)]
+    source: Option<String>,
     tiers: Arc<Tiers>,
     tenants: Vec<Arc<Tenant>>,
     keys: Vec<Arc<ApiKey>>,
@@ -48,11 +51,12 @@ pub enum DiskError {
 }
 
 impl Saved {
-    pub(super) fn new(state: &State, pepper: &str) -> Self {
+    pub(super) fn new(state: &State, pepper: &str, source: &str) -> Self {
         Self {
             format: FORMAT,
             revision: state.revision,
             pepper: pepper.to_owned(),
+            source: Some(source.to_owned()),
             tiers: Arc::clone(&state.tiers),
             tenants: state.tenants.values().cloned().collect(),
             keys: state.keys.values().cloned().collect(),
@@ -63,6 +67,11 @@ impl Saved {
     /// The pepper that the keys were hashed with.
     pub fn pepper(&self) -> &str {
         &self.pepper
+    }
+
+    /// The database that it is of, if that is another one than this.
+    pub fn other_source(&self, source: &str) -> Option<&str> {
+        self.source.as_deref().filter(|own| *own != source)
     }
 
     /// The state itself.
@@ -171,9 +180,11 @@ mod tests {
             revision: 7,
             ..State::default()
         };
-        save(&path, &Saved::new(&state, "pepper")).unwrap();
+        save(&path, &Saved::new(&state, "pepper", "here")).unwrap();
         let saved = load(&path).unwrap().unwrap();
         assert_eq!(saved.pepper(), "pepper");
+        assert_eq!(saved.other_source("here"), None);
+        assert_eq!(saved.other_source("there"), Some("here"));
         assert_eq!(saved.into_state().revision, 7);
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -192,7 +203,7 @@ mod tests {
                     // Of different lengths, so that two on top of each other show.
                     let pepper = "x".repeat(writer * 100_000);
                     for _ in 0..20 {
-                        save(path, &Saved::new(&State::default(), &pepper)).unwrap();
+                        save(path, &Saved::new(&State::default(), &pepper, "here")).unwrap();
                         load(path).unwrap().expect("there is always one");
                     }
                 });

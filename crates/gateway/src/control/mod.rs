@@ -5,6 +5,7 @@
 //! the repository's, and losing the repository stops changes, never traffic.
 
 mod disk;
+mod source;
 mod writes;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::model::{Audit, Delta, State};
 use crate::repository::{AuditQuery, Commit, CommitError, Repository};
 
 pub use disk::{DiskError, Saved};
+pub use source::source;
 
 /// Receives each new state. Called off the data path, one state at a time.
 pub type Publish = Box<dyn Fn(&Arc<State>) + Send + Sync>;
@@ -217,7 +219,11 @@ impl Control {
             let saved = tokio::task::spawn_blocking(move || {
                 disk::save(
                     &this.snapshot_file,
-                    &Saved::new(&this.state(), &this.pepper),
+                    &Saved::new(
+                        &this.state(),
+                        &this.pepper,
+                        &source(this.repository.database().name()),
+                    ),
                 )
             });
             if let Ok(Err(error)) = saved.await {
