@@ -20,7 +20,7 @@ pub struct Saved {
     format: u32,
     revision: Revision,
     pepper: String,
-    /// Which database it is of, by [`source`](super::source). A file of an earlier version does not say.
+    /// Which database it is of, by [`source()`](super::source()). A file of an earlier version does not say.
     #[serde(default)]
     source: Option<String>,
     tiers: Arc<Tiers>,
