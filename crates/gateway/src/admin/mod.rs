@@ -50,7 +50,7 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bastide_config::Secret;
 use bytes::Bytes;
@@ -72,7 +72,9 @@ pub use configuration::Configuration;
 const REQUEST_ID: &str = "x-request-id";
 
 /// How often a change is tried that others keep coming before.
-const ATTEMPTS: u32 = 10;
+const ATTEMPTS: u32 = 20;
+/// At most this long, times the attempts so far, before the next: two nodes in step would come before each other again.
+const PAUSE_MICROS: u64 = 2_000;
 
 /// Answers the requests of the Admin API.
 pub struct AdminApi<C = Control> {
@@ -177,6 +179,8 @@ impl<C: Configuration> AdminApi<C> {
             if configuration.refresh().await.is_err() || configuration.state().revision == known {
                 return Err(problem);
             }
+            let pause = fastrand::u64(0..PAUSE_MICROS * u64::from(attempt));
+            tokio::time::sleep(Duration::from_micros(pause)).await;
             attempt += 1;
         }
     }
