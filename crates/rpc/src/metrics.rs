@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bastide_telemetry::metrics::{Counter, Family, Histogram, Registry};
+use bastide_telemetry::metrics::{Counter, Histogram, Registry, Shard};
 
 use crate::problem::Problem;
 use crate::service::Entry;
@@ -12,7 +12,8 @@ use crate::service::Entry;
 /// made of. `status` is that of HTTP, whichever way the call came.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    requests: Family<Counter>,
+    /// One for all calls: a shard keeps what it counted for good.
+    requests: Shard<Counter>,
     methods: Vec<OfMethod>,
 }
 
@@ -35,12 +36,14 @@ impl Metrics {
             &["service", "version", "method", "status"],
             entries.len() * STATUSES,
         );
+        let requests = requests.shard();
         let times = registry.family::<Histogram>(
             "rpc_request_duration_seconds",
             "Time from a call's arrival at its method's pipeline to its outcome",
             &["service", "version", "method"],
             entries.len(),
         );
+        let times = times.shard();
         let methods = entries.iter().map(|entry| {
             let labels = [
                 entry.service(),
@@ -50,8 +53,8 @@ impl Metrics {
             .map(Box::from);
             let [service, version, method]: &[Box<str>; 3] = &labels;
             OfMethod {
-                time: times.shard().series(&[service, version, method]),
-                succeeded: requests.shard().series(&[service, version, method, "200"]),
+                time: times.series(&[service, version, method]),
+                succeeded: requests.series(&[service, version, method, "200"]),
                 labels,
             }
         });
@@ -70,7 +73,6 @@ impl Metrics {
                 let [service, version, name] = &method.labels;
                 let status = problem.status().to_string();
                 self.requests
-                    .shard()
                     .series(&[service, version, name, &status])
                     .add(1);
             }
