@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bastide_telemetry::ids::{IdSource, RequestId, Sampled, TraceParent};
+use bastide_telemetry::ids::{self, RequestId, Sampled, TraceParent};
 use tokio::time::Instant;
 
 /// One call: its id, its place in a trace, and until when its answer is wanted. Cheap to clone.
@@ -38,9 +38,10 @@ impl Call {
     /// # Panics
     /// If the system gives no random numbers.
     pub fn new() -> Self {
-        let mut source = IdSource::new().expect("the system gives random numbers");
-        let request = source.next_id();
-        let trace = TraceParent::start(request, &mut source, Sampled::No);
+        let (request, trace) = ids::with_source(|source| {
+            let request = source.next_id();
+            (request, TraceParent::start(request, source, Sampled::No))
+        });
         Self {
             ids: Arc::new(Ids { request, trace }),
             deadline: None,

@@ -4,6 +4,7 @@
 
 mod trace;
 
+use std::cell::RefCell;
 use std::fmt;
 
 pub use trace::{Sampled, TraceParent};
@@ -118,6 +119,18 @@ impl IdSource {
     pub fn next_span(&mut self) -> u64 {
         self.low.u64(..).max(1)
     }
+}
+
+/// Makes ids with a source that this thread keeps: the system is asked for random numbers once, not for each call.
+///
+/// # Panics
+/// When the system gives no random numbers.
+pub fn with_source<T>(make: impl FnOnce(&mut IdSource) -> T) -> T {
+    thread_local! {
+        static SOURCE: RefCell<IdSource> =
+            RefCell::new(IdSource::new().expect("the system gives random numbers"));
+    }
+    SOURCE.with_borrow_mut(make)
 }
 
 fn write_hex(text: &mut [u8], value: u128) {

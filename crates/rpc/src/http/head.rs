@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bastide_auth::TenantId;
 use bastide_config::Secret;
-use bastide_telemetry::ids::{IdSource, RequestId, Sampled, TraceParent};
+use bastide_telemetry::ids::{self, RequestId, Sampled, TraceParent};
 use http::request::Parts;
 use http::{HeaderMap, header};
 
@@ -33,20 +33,22 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn read(parts: &Parts, peer: Option<IpAddr>) -> Self {
         let fields = &parts.headers;
-        let mut ids = IdSource::new().expect("the system gives random numbers");
         let incoming = fields
             .get(TRACE_PARENT)
             .and_then(|field| TraceParent::parse(field.as_bytes()));
         let named = fields
             .get(REQUEST_ID)
             .and_then(|field| RequestId::parse(field.as_bytes()));
-        let request_id = named
-            .or(incoming.map(TraceParent::trace))
-            .unwrap_or_else(|| ids.next_id());
-        let trace = match incoming {
-            Some(parent) => parent.child(&mut ids),
-            None => TraceParent::start(request_id, &mut ids, Sampled::No),
-        };
+        let (request_id, trace) = ids::with_source(|source| {
+            let request_id = named
+                .or(incoming.map(TraceParent::trace))
+                .unwrap_or_else(|| source.next_id());
+            let trace = match incoming {
+                Some(parent) => parent.child(source),
+                None => TraceParent::start(request_id, source, Sampled::No),
+            };
+            (request_id, trace)
+        });
         let granted = text(fields, TIMEOUT).and_then(|text| text.parse().ok());
         Self {
             credentials: credentials(fields),
