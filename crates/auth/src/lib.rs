@@ -41,6 +41,7 @@ mod base64url;
 mod binding;
 mod claims;
 mod clock;
+mod digest;
 mod error;
 mod identity;
 mod issuer;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use aws_lc_rs::digest;
 use bastide_config::Secret;
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
+use crate::digest::sha256;
 use crate::error::{AuthError, KeyError};
 use crate::identity::{Facts, Identity, Kind};
 use crate::keys::checked_secret;
@@ -43,8 +43,7 @@ struct Digest([u8; 32]);
 impl Digest {
     /// A fast digest is enough: there is nothing to guess in a key of 256 random bits.
     fn of(key: &str) -> Self {
-        let digest = digest::digest(&digest::SHA256, key.as_bytes());
-        Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+        Self(sha256(key))
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 
@@ -12,6 +11,7 @@ use crate::base64url;
 use crate::binding::BindingKey;
 use crate::claims::{Expected, Names, Read};
 use crate::clock::Clock;
+use crate::digest::sha256;
 use crate::error::AuthError;
 use crate::identity::Identity;
 use crate::jwks::RemoteKeys;
@@ -205,8 +205,7 @@ impl Verifier {
         let Some(cache) = &self.cache else {
             return Err([0; 32]);
         };
-        let digest = digest::digest(&digest::SHA256, token.as_bytes());
-        let digest = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
+        let digest = sha256(token);
         let now = self.clock.now();
         let is_good = |one: &Arc<Verified>| {
             now < one.until
