@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::problem::Problem;
-use crate::rest::Members;
+use crate::rest::{Members, in_braces};
 
 /// Which outputs of a method are kept, for whom and for how long.
 ///
@@ -112,12 +112,7 @@ impl Template {
 
     /// The first member that the input does not have.
     pub(crate) fn unknown_member(self, members: &Members) -> Option<&'static str> {
-        self.members().find(|member| !members.has(member))
-    }
-
-    fn members(self) -> impl Iterator<Item = &'static str> {
-        let parts = self.0.split('{').skip(1);
-        parts.map(|part| part.split('}').next().unwrap_or_default())
+        in_braces(self.0).find(|member| !members.has(member))
     }
 
     /// Of a tenant where one is known, so that no tenant makes another's outputs void.

@@ -31,19 +31,19 @@ impl Rest {
 
     /// The members of the input that stand in the path.
     pub(crate) fn members(&self) -> impl Iterator<Item = &'static str> {
-        let parts = self.path.split('{').skip(1);
-        parts.map(|part| {
-            part.split('}')
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches('*')
-        })
+        in_braces(self.path).map(|member| member.trim_start_matches('*'))
     }
 
     /// Whether the input comes in the body.
     pub fn has_body(&self) -> bool {
         !matches!(self.verb, Verb::GET | Verb::DELETE)
     }
+}
+
+/// What stands in braces in a path or a tag.
+pub(crate) fn in_braces(text: &'static str) -> impl Iterator<Item = &'static str> {
+    let parts = text.split('{').skip(1);
+    parts.map(|part| part.split('}').next().unwrap_or_default())
 }
 
 /// How the members of a method's input are written in a path or a query, where everything is text.
