@@ -15,9 +15,10 @@ use futures_util::FutureExt as _;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::caching::Invalidation;
 use crate::input;
-use crate::limit::Limits;
+use crate::limit::{LimitRule, Limits};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::service::{Entry, Registry, RegistryError};
@@ -56,6 +57,22 @@ pub enum Credentials {
     },
     /// Something that cannot be read as either.
     Unreadable,
+}
+
+/// What the stations ask about an entry, of whatever kind it is.
+struct Door<'a> {
+    name: &'a str,
+    number: usize,
+    access: &'a Access,
+    limit: Option<&'a LimitRule>,
+    timeout: Option<Duration>,
+}
+
+/// Who stands in front of a door, and until when.
+struct Caller<'a> {
+    credentials: &'a Credentials,
+    call: Call,
+    peer: Option<IpAddr>,
 }
 
 /// What became of a call.
@@ -177,34 +194,62 @@ impl Dispatcher {
             peer,
         } = invocation;
         let method = entry.method();
-        let call = match method.timeout() {
+        let door = Door {
+            name: entry.full_name(),
+            number: entry.number(),
+            access: method.access(),
+            limit: method.limit(),
+            timeout: method.timeout(),
+        };
+        let caller = Caller {
+            credentials,
+            call,
+            peer,
+        };
+        self.pass(door, caller, quota, async |call, identity| {
+            let input = input.await?;
+            let work = method.prepare(call, identity.clone(), &input)?;
+            self.run(entry, identity.as_ref(), &input, work).await
+        })
+        .await
+    }
+
+    /// The stations in front of every kind of entry, then what is behind its door. What comes of that is the kind's own
+    /// affair; who gets to it is not.
+    async fn pass<T>(
+        &self,
+        door: Door<'_>,
+        caller: Caller<'_>,
+        quota: &mut Option<Quota>,
+        inside: impl AsyncFnOnce(Call, Option<Identity>) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let Caller {
+            credentials,
+            call,
+            peer,
+        } = caller;
+        let call = match door.timeout {
             Some(timeout) => call.shortened(timeout),
             None => call,
         };
         call.remaining()?;
         let deadline = call.clone();
         let line = async {
-            let identity = self
-                .identify(credentials, method.access().is_public())
-                .await?;
-            method.access().admit(identity.as_ref())?;
-            if let Some(rule) = method.limit() {
-                let name = (entry.number(), entry.full_name());
+            let identity = self.identify(credentials, door.access.is_public()).await?;
+            door.access.admit(identity.as_ref())?;
+            if let Some(rule) = door.limit {
+                let name = (door.number, door.name);
                 let counted = self.limits.count(name, rule, identity.as_ref(), peer).await;
                 *quota = Some(counted.unwrap_or_else(|quota| quota));
                 if let Err(over) = counted {
                     return Err(over_limit(&over));
                 }
             }
-            let input = input.await?;
-            let work = method.prepare(call, identity.clone(), &input)?;
-            let work = AssertUnwindSafe(work).catch_unwind().map(|done| {
-                done.unwrap_or_else(|_| {
-                    tracing::error!(method = entry.full_name(), "a method panicked");
-                    Err(Problem::internal())
-                })
-            });
-            self.run(entry, identity.as_ref(), &input, work).await
+            let inside = AssertUnwindSafe(inside(call, identity)).catch_unwind();
+            inside.await.unwrap_or_else(|_| {
+                tracing::error!(entry = door.name, "a handler panicked");
+                Err(Problem::internal())
+            })
         };
         deadline
             .run(line)

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bastide_context::Call;
 use bytes::Bytes;
 use http::{Method as Verb, Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as IncomingBody;
 use serde_json::{Map, Value};
 
 use crate::dispatch::{Dispatcher, Invocation, Outcome};
@@ -25,6 +25,7 @@ use crate::service::Entry;
 use answer::Answer;
 use head::Head;
 
+pub use answer::{Body, Broken};
 pub use serve::{Drain, ServeError, Server};
 
 /// What one HTTP request may cost. An accepted option always has an effect.
@@ -80,13 +81,9 @@ impl HttpEntry {
     }
 
     /// The answer to one request.
-    pub async fn answer<B>(
-        &self,
-        request: Request<B>,
-        peer: Option<IpAddr>,
-    ) -> Response<Full<Bytes>>
+    pub async fn answer<B>(&self, request: Request<B>, peer: Option<IpAddr>) -> Response<Body>
     where
-        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+        B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
         let (parts, body) = request.into_parts();
         let head = Head::read(&parts, peer);
@@ -111,7 +108,7 @@ impl HttpEntry {
         body: B,
     ) -> Result<Answer, Problem>
     where
-        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+        B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
         let path = parts.uri.path();
         let registry = self.dispatcher.registry();
@@ -182,7 +179,7 @@ impl HttpEntry {
     /// The body whole, within its limit and the call's deadline, if it says that it is JSON.
     async fn json<B>(&self, head: &Head, call: &Call, body: B) -> Result<Bytes, Problem>
     where
-        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+        B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
         let limit = self.options.max_body;
         let collected = call.run(Limited::new(body, limit).collect()).await;

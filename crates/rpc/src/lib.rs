@@ -60,7 +60,7 @@ mod service;
 pub use access::Access;
 pub use caching::Cached;
 pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
-pub use http::{Drain, HttpEntry, HttpOptions, ServeError, Server};
+pub use http::{Body, Broken, Drain, HttpEntry, HttpOptions, ServeError, Server};
 pub use limit::{LimitRule, LimitTextError};
 pub use method::{Guarded, Method, Outline};
 pub use openapi::openapi;

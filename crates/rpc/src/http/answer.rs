@@ -8,9 +8,18 @@ use bastide_telemetry::ids::RequestId;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Either, Full};
 
 use crate::problem::Problem;
+
+/// The body of a response: whole, or in pieces as they come.
+pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Broken>>;
+
+/// Why a body in pieces ended early. The connection is closed, so that what was cut looks cut.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Broken(#[from] pub Box<dyn std::error::Error + Send + Sync>);
 
 pub(super) enum Answer {
     Outcome {
@@ -33,7 +42,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn into_response(self, id: RequestId, is_head: bool) -> Response<Full<Bytes>> {
+    pub(super) fn into_response(self, id: RequestId, is_head: bool) -> Response<Body> {
         let mut fields = HeaderMap::with_capacity(8);
         let id = id.to_text();
         fields.insert(
@@ -77,7 +86,7 @@ impl Answer {
             fields.insert(header::CONTENT_LENGTH, body.len().into());
         }
         let body = if is_head { Bytes::new() } else { body };
-        let mut response = Response::new(Full::new(body));
+        let mut response = Response::new(Body::Left(Full::new(body)));
         *response.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = fields;
