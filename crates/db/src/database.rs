@@ -98,6 +98,23 @@ impl Database {
         self.query("SELECT 1", &[]).await.map(|_| ())
     }
 
+    /// Keeps [`Options::min_connections`] open and closes those that were idle for too long, until the last clone of this
+    /// database is gone. Spawn it once; `SQLite` needs none of it.
+    pub fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
+        let driver = Arc::downgrade(&self.driver);
+        async move {
+            while let Some(driver) = driver.upgrade() {
+                let Driver::Postgres(postgres) = &*driver else {
+                    return;
+                };
+                postgres.tend().await;
+                let interval = postgres.tending_interval();
+                drop(driver);
+                tokio::time::sleep(interval).await;
+            }
+        }
+    }
+
     /// Runs one statement that returns rows, in a transaction of its own. Parameters are `$1`, `$2`, ... on both
     /// databases.
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {

@@ -10,6 +10,10 @@ use crate::url::redact;
 pub struct Options {
     /// Connections to Postgres, or readers of an `SQLite` file (which has one writer besides). Default 8.
     pub max_connections: usize,
+    /// Connections to Postgres that are kept open while nobody needs them, by whoever runs [`Database::tend`]. Default 0.
+    ///
+    /// [`Database::tend`]: crate::Database::tend
+    pub min_connections: usize,
     /// To reach the server and log in. Default 3 s.
     pub connect_timeout: Duration,
     /// To get a connection out of the pool, a new one included; on `SQLite` also for the lock that other processes hold.
@@ -22,7 +26,9 @@ pub struct Options {
     /// How long a transaction may do nothing before Postgres ends it, so that a frozen process holds no lock for ever.
     /// Default 30 s.
     pub idle_transaction_timeout: Duration,
-    /// An idle connection older than this is replaced instead of trusted. Default 5 min.
+    /// An idle connection older than this is replaced instead of trusted, and closed by [`Database::tend`]. Default 5 min.
+    ///
+    /// [`Database::tend`]: crate::Database::tend
     pub idle_timeout: Duration,
     /// How [`Changes`](crate::Changes) looks for itself, besides being told: the longest delay of a change when
     /// notifications get lost (on Postgres behind `PgBouncer` without `direct_url`). Default 500 ms; on `SQLite` 250 ms.
@@ -37,6 +43,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_connections: 8,
+            min_connections: 0,
             connect_timeout: Duration::from_secs(3),
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
@@ -54,6 +61,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("max_connections", &self.max_connections)
+            .field("min_connections", &self.min_connections)
             .field("connect_timeout", &self.connect_timeout)
             .field("acquire_timeout", &self.acquire_timeout)
             .field("statement_timeout", &self.statement_timeout)

@@ -2,6 +2,7 @@
 
 mod checkout;
 mod convert;
+mod idle;
 mod listen;
 mod tls;
 mod transaction;
