@@ -392,6 +392,22 @@ impl<'v, 'p> Fields<'v, 'p> {
         self.optional(name, |node| node.object(read))
     }
 
+    /// An object member; an absent one is read as an empty one, so that the defaults of its members stand in one place.
+    pub fn section<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
+    ) -> Option<T> {
+        let empty = Value::Object(Map::new());
+        let value = match self.raw(name) {
+            None | Some(Value::Null) => &empty,
+            Some(value) => value,
+        };
+        self.problems.within(Step::from(name), |problems| {
+            Node::new(value, problems).object(read)
+        })
+    }
+
     /// Accepts a key without using it, for a document that came from this program's own output (`id`, `createdAt`).
     pub fn ignore(&mut self, name: &'static str) {
         self.raw(name);

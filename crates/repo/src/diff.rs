@@ -157,10 +157,26 @@ impl Schema {
         for table in &self.tables {
             match Actual::read(database, table).await? {
                 Some(actual) => {
-                    structure(table, &actual, database.dialect(), &mut findings);
+                    let dialect = database.dialect();
+                    structure(table, &actual, dialect, dialect, &mut findings);
                     security(table, &actual, &mut findings);
                 }
                 None => findings.push(no_table(table, database.dialect())),
+            }
+        }
+        Ok(findings)
+    }
+
+    /// What a database lacks, with the statements that mend it in another one that lacks the same: so that a migration can be
+    /// written for both out of an empty database to which those before it were applied.
+    pub async fn diff_for(&self, database: &Database, dialect: Dialect) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for table in &self.tables {
+            match Actual::read(database, table).await? {
+                Some(actual) => {
+                    structure(table, &actual, database.dialect(), dialect, &mut findings);
+                }
+                None => findings.push(no_table(table, dialect)),
             }
         }
         Ok(findings)
@@ -214,9 +230,11 @@ fn no_table(table: &'static Table, dialect: Dialect) -> Finding {
     finding(table, Problem::NoTable, ddl::whole(table, dialect))
 }
 
+/// `actual` is what stands in a database of the one dialect; the statements are for one of the other.
 fn structure(
     table: &'static Table,
     actual: &Actual,
+    of: Dialect,
     dialect: Dialect,
     findings: &mut Vec<Finding>,
 ) {
@@ -234,7 +252,7 @@ fn structure(
             findings.push(finding(table, Problem::NoColumn { column }, add));
             continue;
         };
-        if found.kind != expected {
+        if found.kind != kind.sql(of) {
             let change = format!(
                 "{alter} ALTER COLUMN \"{column}\" TYPE {expected} USING \"{column}\"::{expected}"
             );
@@ -273,7 +291,7 @@ fn structure(
         }
     }
     for reference in ddl::references(table) {
-        let known = if is_postgres {
+        let known = if of == Dialect::Postgres {
             reference.name.as_str()
         } else {
             reference.column

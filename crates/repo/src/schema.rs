@@ -56,6 +56,16 @@ impl Schema {
         tables.into_iter().chain(references).collect()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// The names of the tables.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.tables.iter().map(|table| table.name)
+    }
+
     /// The statements that let a role of Postgres, as which the program runs, work with the tables: not as their owner, and
     /// in `bastide_audit` it may add and read only.
     pub fn grant(&self, role: &str) -> Vec<String> {
