@@ -250,17 +250,22 @@ impl Document {
 
     /// A problem as one line with its place: `gateway.toml:12:5: routes[3].method: expected ...`.
     pub fn describe(&self, problem: &Problem) -> String {
+        let at = self.place(problem);
+        one_line(&format!("{}:{at}: {problem}", self.name))
+    }
+
+    /// Where in the text a problem is.
+    pub(crate) fn place(&self, problem: &Problem) -> Position {
         let (mark, found) = self.marks.find(problem.path.steps());
-        let at = match problem.subject {
-            Subject::Key => mark.key,
-            // A missing member has no place of its own; its parent is where it should be written.
-            Subject::Value | Subject::Missing => mark.value,
-        };
         debug_assert!(
             found || problem.subject != Subject::Key,
             "an unknown key stands in the text"
         );
-        one_line(&format!("{}:{at}: {problem}", self.name))
+        match problem.subject {
+            Subject::Key => mark.key,
+            // A missing member has no place of its own; its parent is where it should be written.
+            Subject::Value | Subject::Missing => mark.value,
+        }
     }
 
     /// All problems, one line each, in the order of the text.
@@ -279,7 +284,7 @@ impl Document {
 }
 
 /// A member's name may hold line breaks, in JSON and in quoted keys of the others.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

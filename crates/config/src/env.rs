@@ -51,6 +51,21 @@ impl Env {
         value.filter(|value| !value.is_empty())
     }
 
+    /// As it is now, whatever becomes of the process's own.
+    pub(crate) fn frozen(&self) -> Self {
+        Self(match &self.0 {
+            Source::Process => Source::Map(
+                std::env::vars_os()
+                    .filter_map(|(name, value)| {
+                        let name = name.into_string().ok()?;
+                        Some((name, value.to_string_lossy().into_owned()))
+                    })
+                    .collect(),
+            ),
+            map @ Source::Map(_) => map.clone(),
+        })
+    }
+
     /// The names that begin with a prefix, sorted.
     pub fn names(&self, prefix: &str) -> Vec<String> {
         let mut names: Vec<String> = match &self.0 {

@@ -2,7 +2,10 @@
 //!
 //! - [`read`] walks a [`serde_json::Value`] tree with small [`parse`] functions and collects every [`Problem`].
 //! - [`document`] turns TOML, YAML or JSON text into such a tree and remembers the line and column of each value.
+//! - [`layers`] merges files and variables into one such tree, whose every value knows where it came from; [`Watched`] reads it
+//!   again when a file changes, for the sections that allow it.
 //! - [`mod@env`] reads settings with the precedence flag, environment, default, and prints the effective ones, redacted.
+//! - [`ByteSize`] and [`TimeSpan`] are sizes and times that are written with their unit.
 //! - [`Secret`] is text that cannot be printed by accident.
 //!
 //! # Invariants
@@ -12,8 +15,9 @@
 //! - A value is returned only if nothing at all was wrong with the tree.
 //!
 //! # What it deliberately does not do
-//! No derive macro: a hand-written reader is where rules across fields and good messages live. No layering of files, no
-//! templates, no global state; nothing is read from the process except through [`env::Env::process`].
+//! No derive macro of its own: a hand-written reader is where rules across fields and good messages live, and a section of a
+//! program's own is read by `serde` ([`Fields::section`]). No templates: a value that looks like one (`${`) is refused in layers. No
+//! global state; nothing is read from the process except through [`env::Env::process`].
 //!
 //! # Example
 //! ```
@@ -41,13 +45,19 @@
 pub mod document;
 pub mod env;
 mod found;
+pub mod layers;
+mod ledger;
 pub mod parse;
 pub mod path;
 pub mod problem;
 pub mod read;
 pub mod secret;
+mod section;
+mod units;
 
+pub use layers::{Layers, Watched};
 pub use path::Path;
 pub use problem::{Problem, Problems};
 pub use read::{Fields, Node, Patch};
 pub use secret::Secret;
+pub use units::{ByteSize, TimeSpan};

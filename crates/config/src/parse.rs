@@ -111,7 +111,7 @@ fn between_from(low: impl Display, high: impl Display, open: bool) -> String {
     }
 }
 
-fn whole(number: &serde_json::Number) -> Option<i128> {
+pub(crate) fn whole(number: &serde_json::Number) -> Option<i128> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: beyond it a double skips whole numbers
     number
         .as_i64()
@@ -221,7 +221,7 @@ pub fn duration(
     }
 }
 
-fn units_of_time(text: &str) -> Option<Duration> {
+pub(crate) fn units_of_time(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = Duration::ZERO;
     if rest.is_empty() {
@@ -265,7 +265,7 @@ pub fn bytes(range: RangeInclusive<u64>) -> impl Fn(Node<'_, '_>) -> Option<u64>
     }
 }
 
-fn units_of_bytes(text: &str) -> Option<u64> {
+pub(crate) fn units_of_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -286,13 +286,16 @@ fn units_of_bytes(text: &str) -> Option<u64> {
 
 /// A secret of so many bytes at the least. Its text never reaches a message.
 pub fn secret(min_length: usize) -> impl Fn(Node<'_, '_>) -> Option<Secret> + Clone {
-    move |mut node| match node.value() {
-        Value::String(text) if text.len() >= min_length => Some(Secret::new(text.clone())),
-        Value::String(text) => node.reject(format!(
-            "expected a secret of at least {min_length} characters, found {}",
-            text.len()
-        )),
-        _ => node.hidden(true).expected("a string"),
+    move |mut node| {
+        node.note_secret();
+        match node.value() {
+            Value::String(text) if text.len() >= min_length => Some(Secret::new(text.clone())),
+            Value::String(text) => node.reject(format!(
+                "expected a secret of at least {min_length} characters, found {}",
+                text.len()
+            )),
+            _ => node.hidden(true).expected("a string"),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::ledger::Ledger;
 use crate::path::{Path, Step};
 
 /// Problems beyond this many are only counted: a hostile megabyte of wrong keys must not become a gigabyte of messages.
@@ -41,6 +42,17 @@ impl Problem {
             remedy: None,
             subject: Subject::Value,
         }
+    }
+
+    /// A key that nobody knows, with the nearest known one as a suggestion.
+    pub(crate) fn unknown_key(object: &Path, name: &str, known: &[&str]) -> Self {
+        let place = object.then(name.to_owned());
+        let shown = crate::found::clip(name);
+        let problem = Self::new(place, format!("unknown key `{shown}`")).about(Subject::Key);
+        problem.with_remedy(match crate::found::nearest(name, known.iter().copied()) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => format!("known keys: {}", known.join(", ")),
+        })
     }
 
     /// The same problem with a remedy.
@@ -84,6 +96,8 @@ pub struct Problems {
     list: Vec<Problem>,
     unlisted: usize,
     here: Path,
+    /// Only while layers are read.
+    ledger: Option<Box<Ledger>>,
 }
 
 impl Problems {
@@ -96,6 +110,14 @@ impl Problems {
     pub fn at(path: Path) -> Self {
         Self {
             here: path,
+            ..Self::default()
+        }
+    }
+
+    /// No problems, standing at the root, with what is known of the values' sources.
+    pub(crate) fn with(ledger: Ledger) -> Self {
+        Self {
+            ledger: Some(Box::new(ledger)),
             ..Self::default()
         }
     }
@@ -153,6 +175,31 @@ impl Problems {
 
     pub(crate) fn here(&self) -> &Path {
         &self.here
+    }
+
+    pub(crate) fn take_ledger(&mut self) -> Option<Ledger> {
+        self.ledger.take().map(|ledger| *ledger)
+    }
+
+    /// Notes something about the place where the reader stands, if anybody wants to know.
+    pub(crate) fn note(&mut self, write: impl FnOnce(&mut Ledger, &Path)) {
+        if let Some(ledger) = &mut self.ledger {
+            write(ledger, &self.here);
+        }
+    }
+
+    /// Whether the value here came as text, which is to be read by the target's type.
+    pub(crate) fn is_text_here(&self) -> bool {
+        self.ledger
+            .as_ref()
+            .is_some_and(|ledger| ledger.texts.contains(&self.here))
+    }
+
+    /// Whether messages must not show the value here.
+    pub(crate) fn is_secret_here(&self) -> bool {
+        self.ledger
+            .as_ref()
+            .is_some_and(|ledger| ledger.is_secret(&self.here))
     }
 
     /// Runs `read` one step further down. Every descent goes through here, so that the place is always right again after.

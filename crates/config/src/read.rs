@@ -3,8 +3,11 @@
 //! A *parser* is any function `Fn(Node) -> Option<T>`: `None` means that it has reported why. The ready-made ones are
 //! in [`crate::parse`].
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::ledger::Ledger;
 use crate::path::{Path, Step};
 use crate::problem::{Problem, Problems, Subject};
 
@@ -128,6 +131,13 @@ impl<'v, 'p> Node<'v, 'p> {
         }
     }
 
+    /// Lists of the values in use leave this one out.
+    pub(crate) fn note_secret(&mut self) {
+        self.problems.note(|ledger, here| {
+            ledger.secrets.insert(here.clone());
+        });
+    }
+
     /// Whether messages must not show the value.
     pub fn hidden(mut self, hidden: bool) -> Self {
         self.hidden = hidden;
@@ -168,6 +178,12 @@ impl<'v, 'p> Node<'v, 'p> {
     /// Reads each element of a list. `None` if it is no list or any element was refused (all are read all the same).
     pub fn list<T>(mut self, mut parser: impl FnMut(Node<'v, '_>) -> Option<T>) -> Option<Vec<T>> {
         let Value::Array(elements) = self.value else {
+            if self.text && self.value.is_string() {
+                // Read again with the text taken apart at its commas.
+                self.problems.note(|ledger, here| {
+                    ledger.lists.insert(here.clone());
+                });
+            }
             return self.expected("a list");
         };
         let mut results = Vec::with_capacity(elements.len());
@@ -195,10 +211,13 @@ impl<'v, 'p> Node<'v, 'p> {
         let Value::Object(members) = self.value else {
             return self.expected("an object");
         };
+        self.problems.note(Ledger::any_key);
         let mut results = Vec::with_capacity(members.len());
         for (name, member) in members {
             let (text, hidden) = (self.text, self.hidden);
             let result = self.problems.within(Step::from(name.clone()), |problems| {
+                let text = text || problems.is_text_here();
+                let hidden = hidden || problems.is_secret_here();
                 if let Err(message) = key(name) {
                     let place = problems.here().clone();
                     problems.push(Problem::new(place, message).about(Subject::Key));
@@ -393,7 +412,7 @@ impl<'v, 'p> Fields<'v, 'p> {
     }
 
     /// An object member; an absent one is read as an empty one, so that the defaults of its members stand in one place.
-    pub fn section<T>(
+    pub fn object_or_empty<T>(
         &mut self,
         name: &'static str,
         read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
@@ -405,6 +424,17 @@ impl<'v, 'p> Fields<'v, 'p> {
         };
         self.problems.within(Step::from(name), |problems| {
             Node::new(value, problems).object(read)
+        })
+    }
+
+    /// A member that is read by the type's own `Deserialize`, after its JSON Schema was checked, so that every mistake in it is
+    /// named: wrong types, missing members, unknown keys (also where the type would let them pass), numbers and lengths
+    /// out of range, names that are none. What only the type itself can refuse is named too, one at a time. A member
+    /// that is absent is read as an empty object where the type is one.
+    pub fn section<T: DeserializeOwned + JsonSchema>(&mut self, name: &'static str) -> Option<T> {
+        let value = self.raw(name);
+        self.problems.within(Step::from(name), |problems| {
+            crate::section::read(value, problems)
         })
     }
 
@@ -439,20 +469,13 @@ impl<'v, 'p> Fields<'v, 'p> {
 
     /// Reports every key nobody asked for, with the nearest known one as a suggestion.
     pub fn finish(self) {
+        let known = &self.known;
+        self.problems.note(|ledger, here| ledger.keys(here, known));
         for name in self.members.keys() {
             if self.known.contains(&name.as_str()) {
                 continue;
             }
-            let place = self.problems.here().then(name.clone());
-            let shown = crate::found::clip(name);
-            let mut problem =
-                Problem::new(place, format!("unknown key `{shown}`")).about(Subject::Key);
-            problem.remedy = Some(
-                match crate::found::nearest(name, self.known.iter().copied()) {
-                    Some(known) => format!("did you mean `{known}`?"),
-                    None => format!("known keys: {}", self.known.join(", ")),
-                },
-            );
+            let problem = Problem::unknown_key(self.problems.here(), name, &self.known);
             self.problems.push(problem);
         }
     }
@@ -464,7 +487,14 @@ impl<'v, 'p> Fields<'v, 'p> {
         parser: impl FnOnce(Node<'v, '_>) -> Option<T>,
     ) -> Option<T> {
         self.problems.within(Step::from(name), |problems| {
-            parser(Node::new(value, problems))
+            let text = problems.is_text_here();
+            let hidden = problems.is_secret_here();
+            parser(Node {
+                value,
+                problems,
+                text,
+                hidden,
+            })
         })
     }
 }
