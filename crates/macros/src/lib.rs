@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod entity;
+mod errors;
+mod paths;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};

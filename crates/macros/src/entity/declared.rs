@@ -4,6 +4,8 @@ use syn::ext::IdentExt as _;
 use syn::meta::ParseNestedMeta;
 use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Type, Visibility};
 
+use crate::errors::Errors;
+
 /// Postgres keeps so many bytes of a name; the rest of a longer one is cut off in silence.
 const MAX_NAME: usize = 63;
 /// What the longest generated name adds to table and column: `_` between them and `_fkey` behind.
@@ -318,29 +320,5 @@ fn check_name(name: &str) -> std::result::Result<(), String> {
         Err(format!(
             "`{name}` cannot name a table or column: small letters, digits and `_`, no digit first"
         ))
-    }
-}
-
-/// All that is wrong, told at once.
-#[derive(Default)]
-struct Errors(Option<Error>);
-
-impl Errors {
-    fn push(&mut self, error: Error) {
-        match &mut self.0 {
-            Some(first) => first.combine(error),
-            None => self.0 = Some(error),
-        }
-    }
-
-    fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.push(error)).ok()
-    }
-
-    fn finish<T>(self, value: T) -> Result<T> {
-        match self.0 {
-            Some(error) => Err(error),
-            None => Ok(value),
-        }
     }
 }

@@ -6,13 +6,15 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 
 use super::declared::{Entity, Field, Managed};
+use crate::paths::CratePath;
 
 pub(super) fn entity(entity: &Entity) -> TokenStream {
+    let repo = &CratePath::repo();
     let parts = [
-        constants(entity),
-        implementation(entity),
-        patch(entity),
-        assertions(entity),
+        constants(entity, repo),
+        implementation(entity, repo),
+        patch(entity, repo),
+        assertions(entity, repo),
     ];
     quote!(#(#parts)*)
 }
@@ -26,7 +28,7 @@ fn text(field: &Field) -> String {
 }
 
 /// `User::EMAIL`, `User::TEAM`.
-fn constants(entity: &Entity) -> TokenStream {
+fn constants(entity: &Entity, repo: &CratePath) -> TokenStream {
     let (name, visibility) = (&entity.name, &entity.visibility);
     let columns = entity.fields.iter().map(|field| {
         let (constant, column, ty) = (upper(&text(field)), text(field), &field.ty);
@@ -34,7 +36,7 @@ fn constants(entity: &Entity) -> TokenStream {
         quote! {
             #[doc = #doc]
             #[allow(dead_code)]
-            #visibility const #constant: ::bastide_repo::Column<Self, #ty> = ::bastide_repo::Column::new(#column);
+            #visibility const #constant: #repo::Column<Self, #ty> = #repo::Column::new(#column);
         }
     });
     let relations = entity.fields.iter().filter_map(|field| {
@@ -44,9 +46,9 @@ fn constants(entity: &Entity) -> TokenStream {
         Some(quote! {
             #[doc = #doc]
             #[allow(dead_code)]
-            #visibility const #constant: ::bastide_repo::Relation<Self, #target> = ::bastide_repo::Relation::new(
+            #visibility const #constant: #repo::Relation<Self, #target> = #repo::Relation::new(
                 #column,
-                |entity| ::bastide_repo::Key::key(&entity.#ident),
+                |entity| #repo::Key::key(&entity.#ident),
             );
         })
     });
@@ -58,7 +60,7 @@ fn constants(entity: &Entity) -> TokenStream {
     }
 }
 
-fn implementation(entity: &Entity) -> TokenStream {
+fn implementation(entity: &Entity, repo: &CratePath) -> TokenStream {
     let (name, table, traits) = (&entity.name, &entity.table, &entity.traits);
     let Some(id) = entity.id() else {
         return TokenStream::new();
@@ -75,13 +77,13 @@ fn implementation(entity: &Entity) -> TokenStream {
         let (is_indexed, is_unique) = (field.is_indexed, field.is_unique);
         let references = field.belongs_to.as_ref().map_or_else(
             || quote!(::core::option::Option::None),
-            |target| quote!(::core::option::Option::Some(|| <#target as ::bastide_repo::Entity>::TABLE)),
+            |target| quote!(::core::option::Option::Some(|| <#target as #repo::Entity>::TABLE)),
         );
         quote! {
-            ::bastide_repo::TableColumn {
+            #repo::TableColumn {
                 name: #column,
-                kind: <#ty as ::bastide_repo::Field>::KIND,
-                is_nullable: <#ty as ::bastide_repo::Field>::IS_NULLABLE,
+                kind: <#ty as #repo::Field>::KIND,
+                is_nullable: <#ty as #repo::Field>::IS_NULLABLE,
                 is_indexed: #is_indexed,
                 is_unique: #is_unique,
                 references: #references,
@@ -106,17 +108,17 @@ fn implementation(entity: &Entity) -> TokenStream {
         }
     });
     quote! {
-        impl ::bastide_repo::Entity for #name {
+        impl #repo::Entity for #name {
             type Id = #id_type;
             type Patch = #patch;
-            type Rows = ::bastide_repo::#rows;
+            type Rows = #repo::#rows;
 
-            const TABLE: &'static ::bastide_repo::Table = &::bastide_repo::Table {
+            const TABLE: &'static #repo::Table = &#repo::Table {
                 name: #table,
                 id: #id_text,
                 columns: &[#(#columns),*],
                 read: &[#(#read),*],
-                traits: ::bastide_repo::Traits {
+                traits: #repo::Traits {
                     tenant: #tenant,
                     soft_delete: #soft_delete,
                     timestamps: #timestamps,
@@ -131,13 +133,13 @@ fn implementation(entity: &Entity) -> TokenStream {
 
             #version_of
 
-            fn values(&self) -> ::std::vec::Vec<::bastide_repo::Value> {
-                ::std::vec![#(::bastide_repo::Field::to_value(&self.#values)),*]
+            fn values(&self) -> ::std::vec::Vec<#repo::Value> {
+                ::std::vec![#(#repo::Field::to_value(&self.#values)),*]
             }
 
-            fn from_row(row: &::bastide_repo::Row) -> ::core::result::Result<Self, ::bastide_repo::DbError> {
+            fn from_row(row: &#repo::Row) -> ::core::result::Result<Self, #repo::DbError> {
                 ::core::result::Result::Ok(Self {
-                    #(#names: ::bastide_repo::read(row, #read)?,)*
+                    #(#names: #repo::read(row, #read)?,)*
                 })
             }
         }
@@ -145,9 +147,10 @@ fn implementation(entity: &Entity) -> TokenStream {
 }
 
 /// `UserPatch`.
-fn patch(entity: &Entity) -> TokenStream {
+fn patch(entity: &Entity, repo: &CratePath) -> TokenStream {
     let (name, visibility) = (&entity.name, &entity.visibility);
     let patch = format_ident!("{name}Patch");
+    let (serde, given) = (repo.text("serde"), repo.text("given"));
     let doc = format!("What is to change of a `{name}`: the fields that are `Some`.");
     let fields: Vec<&Field> = entity.own().filter(|field| !field.is_id).collect();
     let declared = fields.iter().map(|field| {
@@ -155,7 +158,7 @@ fn patch(entity: &Entity) -> TokenStream {
         let doc = format!("The new `{}`.", text(field));
         quote! {
             #[doc = #doc]
-            #[serde(default, deserialize_with = "::bastide_repo::given")]
+            #[serde(default, deserialize_with = #given)]
             pub #ident: ::core::option::Option<#ty>
         }
     });
@@ -163,21 +166,21 @@ fn patch(entity: &Entity) -> TokenStream {
         let (ident, column) = (&field.name, text(field));
         quote! {
             if let ::core::option::Option::Some(value) = &self.#ident {
-                changes.push((#column, ::bastide_repo::Field::to_value(value)));
+                changes.push((#column, #repo::Field::to_value(value)));
             }
         }
     });
     let is_mutable = (!fields.is_empty()).then(|| quote!(mut));
     quote! {
         #[doc = #doc]
-        #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::default::Default, ::bastide_repo::serde::Deserialize)]
-        #[serde(crate = "::bastide_repo::serde", deny_unknown_fields)]
+        #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::default::Default, #repo::serde::Deserialize)]
+        #[serde(crate = #serde, deny_unknown_fields)]
         #visibility struct #patch {
             #(#declared,)*
         }
 
-        impl ::bastide_repo::Patch for #patch {
-            fn changes(&self) -> ::std::vec::Vec<(&'static str, ::bastide_repo::Value)> {
+        impl #repo::Patch for #patch {
+            fn changes(&self) -> ::std::vec::Vec<(&'static str, #repo::Value)> {
                 let #is_mutable changes = ::std::vec::Vec::new();
                 #(#changes)*
                 changes
@@ -187,14 +190,14 @@ fn patch(entity: &Entity) -> TokenStream {
 }
 
 /// What only the compiler can see: the types of managed fields, and whose the referenced rows are.
-fn assertions(entity: &Entity) -> TokenStream {
+fn assertions(entity: &Entity, repo: &CratePath) -> TokenStream {
     let name = &entity.name;
     let managed = entity.fields.iter().filter_map(|field| {
         let (ident, managed) = (&field.name, field.managed?);
         let ty = match managed {
             Managed::Tenant => quote!(::std::string::String),
-            Managed::CreatedAt | Managed::UpdatedAt => quote!(::bastide_repo::Timestamp),
-            Managed::DeletedAt => quote!(::core::option::Option<::bastide_repo::Timestamp>),
+            Managed::CreatedAt | Managed::UpdatedAt => quote!(#repo::Timestamp),
+            Managed::DeletedAt => quote!(::core::option::Option<#repo::Timestamp>),
             Managed::Version => quote!(i64),
         };
         Some(quote_spanned! {field.ty.span()=>
@@ -204,9 +207,9 @@ fn assertions(entity: &Entity) -> TokenStream {
     let relations = entity.fields.iter().filter_map(|field| {
         let target = field.belongs_to.as_ref()?;
         Some(quote_spanned! {target.span()=>
-            const _: () = ::bastide_repo::assert_relation(
-                <#name as ::bastide_repo::Entity>::TABLE,
-                <#target as ::bastide_repo::Entity>::TABLE,
+            const _: () = #repo::assert_relation(
+                <#name as #repo::Entity>::TABLE,
+                <#target as #repo::Entity>::TABLE,
             );
         })
     });
