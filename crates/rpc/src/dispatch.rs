@@ -17,10 +17,12 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::caching::Invalidation;
+use crate::http::{Fault, RawRequest, RawResponse};
 use crate::input;
 use crate::limit::{LimitRule, Limits};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::route::RouteEntry;
 use crate::service::{Entry, Registry, RegistryError};
 
 /// One call, whichever way it came in: a request, an item of a batch, a frame of a socket.
@@ -160,7 +162,12 @@ impl Dispatcher {
 
     /// When a call that comes in now must be answered: what the caller grants, if that is less than the server does.
     pub fn deadline(&self, granted: Option<Duration>) -> Instant {
-        Instant::now() + granted.map_or(self.timeout, |granted| granted.min(self.timeout))
+        deadline(granted, self.timeout)
+    }
+
+    /// The same for a route, which may have a time of its own.
+    pub(crate) fn deadline_of(&self, entry: &RouteEntry, granted: Option<Duration>) -> Instant {
+        deadline(granted, entry.route().time().unwrap_or(self.timeout))
     }
 
     /// Carries a call out.
@@ -175,6 +182,40 @@ impl Dispatcher {
         let problem = result.as_ref().err();
         self.metrics.count(number, started.elapsed(), problem);
         Outcome { result, quota }
+    }
+
+    /// Takes a request to its route. `request` is what could be made of it.
+    pub(crate) async fn enter(
+        &self,
+        entry: &RouteEntry,
+        request: Result<RawRequest, Problem>,
+        credentials: &Credentials,
+        call: Call,
+        peer: Option<IpAddr>,
+    ) -> (Result<RawResponse, Problem>, Option<Quota>) {
+        let route = entry.route();
+        let door = Door {
+            name: entry.full_name(),
+            number: entry.number(),
+            access: route.access(),
+            limit: route.limit(),
+            timeout: route.time(),
+        };
+        let caller = Caller {
+            credentials,
+            call,
+            peer,
+        };
+        let mut quota = None;
+        let fault = request.as_ref().ok().map(|request| request.body.fault());
+        let inside = async |call, identity| (route.run)(call, identity, request?)?.await;
+        let result = self.pass(door, caller, &mut quota, inside).await;
+        // What became of the body is known here better than where it was read.
+        let result = result.map_err(|problem| {
+            let of_body = fault.as_ref().and_then(Fault::get);
+            of_body.cloned().unwrap_or(problem)
+        });
+        (result, quota)
     }
 
     /// Every station in order. What a station refuses, the ones behind it never see.
@@ -314,6 +355,10 @@ impl Dispatcher {
             }
         }
     }
+}
+
+fn deadline(granted: Option<Duration>, most: Duration) -> Instant {
+    Instant::now() + granted.map_or(most, |granted| granted.min(most))
 }
 
 fn over_limit(quota: &Quota) -> Problem {

@@ -3,7 +3,11 @@
 
 mod answer;
 mod batch;
+mod body;
 mod head;
+mod own;
+mod request;
+mod response;
 mod serve;
 
 use std::net::IpAddr;
@@ -21,18 +25,24 @@ use crate::dispatch::{Dispatcher, Invocation, Outcome};
 use crate::openapi::openapi;
 use crate::problem::Problem;
 use crate::rest::Rest;
-use crate::service::Entry;
+use crate::service::{AtPath, Entry};
 use answer::Answer;
 use head::Head;
 
 pub use answer::{Body, Broken};
+pub(crate) use body::Fault;
+pub use body::{BodyStream, RawBody};
+pub use request::{RawHead, RawRequest};
+pub use response::RawResponse;
 pub use serve::{Drain, ServeError, Server};
 
 /// What one HTTP request may cost. An accepted option always has an effect.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Longest body in bytes; 10 MiB.
+    /// Longest body in bytes that is held whole; 10 MiB. Bodies of routes that are read as they come have limits of their own.
     pub max_body: usize,
+    /// How long a client is waited for that sends nothing of a route's body, or less than 256 bytes a second; 20 s.
+    pub body_timeout: Duration,
     /// How long the head of a request may take to arrive; 60 s.
     pub header_timeout: Duration,
     /// How long a connection may stand idle between requests; 65 s, longer than the load balancers in front have.
@@ -47,6 +57,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             max_body: 10 << 20,
+            body_timeout: Duration::from_secs(20),
             header_timeout: Duration::from_secs(60),
             keep_alive_timeout: Duration::from_secs(65),
             max_batch: 50,
@@ -83,7 +94,9 @@ impl HttpEntry {
     /// The answer to one request.
     pub async fn answer<B>(&self, request: Request<B>, peer: Option<IpAddr>) -> Response<Body>
     where
-        B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+        B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + 'static,
     {
         let (parts, body) = request.into_parts();
         let head = Head::read(&parts, peer);
@@ -108,7 +121,9 @@ impl HttpEntry {
         body: B,
     ) -> Result<Answer, Problem>
     where
-        B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+        B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + 'static,
     {
         let path = parts.uri.path();
         let registry = self.dispatcher.registry();
@@ -121,7 +136,7 @@ impl HttpEntry {
                 ));
             };
             if parts.method != Verb::POST {
-                return Ok(Answer::not_allowed("POST"));
+                return Ok(Answer::other_verb(&parts.method, [&Verb::POST]));
             }
             let input = self.json(head, &call, body);
             return Ok(self.call(entry, input, head, call.clone()).await);
@@ -133,13 +148,16 @@ impl HttpEntry {
         }
         if path == "/rpc" {
             if parts.method != Verb::POST {
-                return Ok(Answer::not_allowed("POST"));
+                return Ok(Answer::other_verb(&parts.method, [&Verb::POST]));
             }
             let input = self.json(head, &call, body).await?;
             return batch::answer(self, &input, head, &call).await;
         }
         match registry.find_path(&parts.method, path) {
-            Ok((entry, params)) => {
+            Ok((AtPath::Route(entry), params)) => {
+                Ok(own::answer(self, entry, &params, parts, head, body).await)
+            }
+            Ok((AtPath::Method(entry), params)) => {
                 let has_body = entry.method().rest().is_some_and(Rest::has_body);
                 let input = async {
                     let body = if has_body {
@@ -154,10 +172,7 @@ impl HttpEntry {
             Err(others) if others.is_empty() => {
                 Err(Problem::new(404, "not_found", "nothing is at this path"))
             }
-            Err(others) => {
-                let allowed: Vec<_> = others.iter().map(|verb| verb.as_str()).collect();
-                Ok(Answer::not_allowed(allowed.join(", ")))
-            }
+            Err(others) => Ok(Answer::other_verb(&parts.method, others)),
         }
     }
 

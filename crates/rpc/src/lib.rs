@@ -55,15 +55,20 @@ mod metrics;
 mod openapi;
 mod problem;
 mod rest;
+mod route;
 mod service;
 
 pub use access::Access;
 pub use caching::Cached;
 pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
-pub use http::{Body, Broken, Drain, HttpEntry, HttpOptions, ServeError, Server};
+pub use http::{
+    Body, BodyStream, Broken, Drain, HttpEntry, HttpOptions, RawBody, RawHead, RawRequest,
+    RawResponse, ServeError, Server,
+};
 pub use limit::{LimitRule, LimitTextError};
 pub use method::{Guarded, Method, Outline};
 pub use openapi::openapi;
 pub use problem::{ApiError, Declared, FieldError, Problem};
 pub use rest::Rest;
-pub use service::{Entry, Registry, RegistryError, Service};
+pub use route::{GuardedRoute, Route, RouteEntry, RouteOutline};
+pub use service::{Entry, Listed, Registry, RegistryError, Service};

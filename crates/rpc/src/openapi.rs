@@ -13,9 +13,10 @@ use crate::access::Access;
 use crate::method::Method;
 use crate::problem::Declared;
 use crate::rest::Rest;
+use crate::route::RouteEntry;
 use crate::service::{Entry, Registry};
 
-/// Describes every method, by RPC and at its own path if it has one. `title` and `version` are those of the whole.
+/// Describes every method, by RPC and at its own path if it has one, and every route. `title` and `version` are those of the whole.
 pub fn openapi(registry: &Registry, title: &str, version: &str) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
@@ -39,6 +40,11 @@ pub fn openapi(registry: &Registry, title: &str, version: &str) -> Value {
                 by_path(entry, rest, &mut generator),
             );
         }
+    }
+    for entry in registry.routes() {
+        let rest = entry.route().rest();
+        let verb = rest.verb().as_str().to_ascii_lowercase();
+        put(&mut paths, &plain(rest.path()), &verb, route(entry));
     }
     put(&mut paths, "/rpc", "post", batch());
     let mut schemas = Value::Object(generator.take_definitions(true));
@@ -99,20 +105,60 @@ fn operation(entry: &Entry, id: &str, output: &Schema) -> Value {
     let mut operation = json!({
         "operationId": id,
         "tags": [format!("{}@{}", entry.service(), entry.version())],
-        "description": described(method),
+        "description": described(method.description(), method.access()),
         "responses": responses(method, output),
-        "security": match method.access() {
-            Access::Public(_) => json!([]),
-            Access::Known(_) | Access::Tenant(_) => json!([{"bearer": []}, {"serviceKey": []}]),
-        },
+        "security": security(method.access()),
     });
     operation["x-policy"] = method.access().to_string().into();
     operation
 }
 
-fn described(method: &Method) -> String {
-    let policy = format!("Policy: {}.", method.access());
-    match method.description() {
+/// What a route takes and gives is its own affair: only its path, its policy and its problems are known.
+fn route(entry: &RouteEntry) -> Value {
+    let route = entry.route();
+    let rest = route.rest();
+    let mut responses = json!({"2XX": {"description": "The route's own response."}});
+    let mut problems: BTreeSet<Declared> = route.problems().iter().copied().collect();
+    problems.extend(station_problems(route.access(), route.limit().is_some()));
+    let of_body: &[(u16, &'static str)] = if rest.has_body() {
+        &[(408, "body_timeout"), (413, "body_too_large")]
+    } else {
+        &[]
+    };
+    problems.extend(
+        of_body
+            .iter()
+            .map(|&(status, code)| Declared { status, code }),
+    );
+    put_problems(&mut responses, problems);
+    let parameters = rest.members().map(
+        |name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}),
+    );
+    let mut operation = json!({
+        "operationId": entry.full_name(),
+        "tags": [format!("{}@{}", entry.service(), entry.version())],
+        "description": described(route.description(), route.access()),
+        "parameters": parameters.collect::<Value>(),
+        "responses": responses,
+        "security": security(route.access()),
+        "x-policy": route.access().to_string(),
+    });
+    if rest.has_body() {
+        operation["requestBody"] = json!({"content": {"*/*": {}}});
+    }
+    operation
+}
+
+fn security(access: &Access) -> Value {
+    match access {
+        Access::Public(_) => json!([]),
+        Access::Known(_) | Access::Tenant(_) => json!([{"bearer": []}, {"serviceKey": []}]),
+    }
+}
+
+fn described(text: &str, access: &Access) -> String {
+    let policy = format!("Policy: {access}.");
+    match text {
         "" => policy,
         text => format!("{text}\n\n{policy}"),
     }
@@ -127,7 +173,17 @@ fn responses(method: &Method, output: &Schema) -> Value {
         "200": {"description": "The output.", "content": {"application/json": {"schema": output}}},
     });
     let mut problems: BTreeSet<Declared> = method.problems().iter().copied().collect();
-    problems.extend(pipeline_problems(method));
+    problems.extend(
+        INPUT
+            .iter()
+            .map(|&(status, code)| Declared { status, code }),
+    );
+    problems.extend(station_problems(method.access(), method.limit().is_some()));
+    put_problems(&mut responses, problems);
+    responses
+}
+
+fn put_problems(responses: &mut Value, problems: BTreeSet<Declared>) {
     for Declared { status, code } in problems {
         let response = &mut responses[status.to_string()];
         let codes = match response["description"].as_str() {
@@ -139,19 +195,19 @@ fn responses(method: &Method, output: &Schema) -> Value {
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         });
     }
-    responses
 }
 
-/// What the stations in front of a method answer with.
-fn pipeline_problems(method: &Method) -> impl Iterator<Item = Declared> {
-    const ALWAYS: &[(u16, &str)] = &[
-        (400, "malformed_body"),
-        (400, "validation_failed"),
-        (413, "body_too_large"),
-        (415, "unsupported_media_type"),
-        (500, "internal"),
-        (504, "deadline_passed"),
-    ];
+/// What reading a method's input answers with.
+const INPUT: &[(u16, &str)] = &[
+    (400, "malformed_body"),
+    (400, "validation_failed"),
+    (413, "body_too_large"),
+    (415, "unsupported_media_type"),
+];
+
+/// What the stations in front of an entry answer with.
+fn station_problems(access: &Access, is_limited: bool) -> impl Iterator<Item = Declared> {
+    const ALWAYS: &[(u16, &str)] = &[(500, "internal"), (504, "deadline_passed")];
     const KNOWN: &[(u16, &str)] = &[
         (401, "token_missing"),
         (401, "token_invalid"),
@@ -167,16 +223,8 @@ fn pipeline_problems(method: &Method) -> impl Iterator<Item = Declared> {
         (503, "auth_unavailable"),
     ];
     const LIMITED: &[(u16, &str)] = &[(429, "rate_limited")];
-    let known = if method.access().is_public() {
-        &[]
-    } else {
-        KNOWN
-    };
-    let limited = if method.limit().is_some() {
-        LIMITED
-    } else {
-        &[]
-    };
+    let known = if access.is_public() { &[] } else { KNOWN };
+    let limited = if is_limited { LIMITED } else { &[] };
     let all = ALWAYS.iter().chain(known).chain(limited);
     all.map(|&(status, code)| Declared { status, code })
 }

@@ -123,6 +123,10 @@ impl Problem {
         &self.errors
     }
 
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(crate) fn wait(&self) -> Option<Duration> {
         self.retry_after
     }

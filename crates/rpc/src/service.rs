@@ -1,19 +1,24 @@
 //! Services, and the registry in which calls find their methods.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use semver::Version;
 
+use crate::access::Access;
 use crate::caching::Cached;
 use crate::method::Method;
 use crate::rest::{Members, Rest};
+use crate::route::{Route, RouteEntry};
 
-/// Methods under one name and version.
+/// Methods and routes under one name and version.
 #[derive(Debug)]
 pub struct Service {
     name: &'static str,
     version: Version,
     methods: Vec<Method>,
+    routes: Vec<Route>,
 }
 
 /// Something in the services is wrong, found when they are put together.
@@ -35,12 +40,12 @@ pub enum RegistryError {
     /// Two of one name and version.
     #[error("there are two of `{0}`; give one another name or version")]
     Twice(String),
-    /// Two methods at one path.
+    /// Two methods or routes at one path.
     #[error(
-        "`{entry}` wants {verb} {path}, which cannot be told apart from a path of another method: {why}"
+        "`{entry}` wants {verb} {path}, which cannot be told apart from a path of another entry: {why}"
     )]
     Path {
-        /// The method.
+        /// The method or route.
         entry: String,
         /// The HTTP method.
         verb: String,
@@ -48,6 +53,24 @@ pub enum RegistryError {
         path: &'static str,
         /// What the router says.
         why: String,
+    },
+    /// A path that does not begin with a slash.
+    #[error("`{entry}` wants {verb} {path}, which is no path; begin it with `/`")]
+    NoPath {
+        /// The method or route.
+        entry: String,
+        /// The HTTP method.
+        verb: String,
+        /// What was given.
+        path: &'static str,
+    },
+    /// A path that the server answers at itself.
+    #[error("`{entry}` wants {path}, where the server answers itself; give it another path")]
+    Reserved {
+        /// The method or route.
+        entry: String,
+        /// The path.
+        path: &'static str,
     },
     /// A member in a tag that the input does not have.
     #[error("the tag {tag:?} of `{entry}` names `{member}`, which is no member of its input")]
@@ -88,12 +111,19 @@ impl Service {
             name,
             version,
             methods: Vec::new(),
+            routes: Vec::new(),
         })
     }
 
     /// With one more method.
     pub fn method(mut self, method: Method) -> Self {
         self.methods.push(method);
+        self
+    }
+
+    /// With one more route.
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
         self
     }
 }
@@ -140,23 +170,66 @@ impl Entry {
     }
 }
 
-/// Every method of a process. It does not change once it is made.
+/// Every method and route of a process. It does not change once it is made.
 #[derive(Debug, Default)]
 pub struct Registry {
     entries: Vec<Entry>,
+    routes: Vec<RouteEntry>,
     /// By `users@1.0.0/find`, `users@1.0/find`, `users@1/find` and `users/find`: each the latest that fits.
     by_name: HashMap<Box<str>, usize>,
-    by_path: HashMap<http::Method, matchit::Router<usize>>,
+    by_path: Paths,
+}
+
+/// What is at a path, by its place in the registry.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Method(usize),
+    Route(usize),
+}
+
+/// What is at a path.
+pub(crate) enum AtPath<'a> {
+    Method(&'a Entry),
+    Route(&'a RouteEntry),
+}
+
+/// One way in, as it is listed: `POST /rpc/users@1.0.0/find  any identity; for a tenant`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// The HTTP method.
+    pub verb: http::Method,
+    /// The path.
+    pub path: Cow<'a, str>,
+    /// Who may enter.
+    pub access: Access,
+}
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}  {}", self.verb, self.path, self.access)
+    }
 }
 
 impl Registry {
     /// These services; two versions of one may stand side by side.
     pub fn new(services: impl IntoIterator<Item = Service>) -> Result<Self, RegistryError> {
         let mut registry = Self::default();
+        let mut routes = Vec::new();
         for service in services {
             for method in service.methods {
                 registry.add(service.name, &service.version, method)?;
             }
+            let Service { name, version, .. } = service;
+            routes.extend(
+                service
+                    .routes
+                    .into_iter()
+                    .map(|route| (name, version.clone(), route)),
+            );
+        }
+        // After all methods, so that numbers are of one row.
+        for (service, version, route) in routes {
+            registry.add_route(service, version, route)?;
         }
         Ok(registry)
     }
@@ -166,27 +239,53 @@ impl Registry {
         &self.entries
     }
 
+    /// All routes, in the order in which they were given.
+    pub fn routes(&self) -> &[RouteEntry] {
+        &self.routes
+    }
+
+    /// Every way in: each method by RPC and at its own path, then each route.
+    pub fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
+        let methods = self.entries.iter().flat_map(|entry| {
+            let access = *entry.method.access();
+            let by_rpc = Listed {
+                verb: http::Method::POST,
+                path: format!("/rpc/{}", entry.full_name).into(),
+                access,
+            };
+            let own = entry.method.rest().map(|rest| listed(rest, access));
+            [Some(by_rpc), own].into_iter().flatten()
+        });
+        let routes = self.routes.iter();
+        methods.chain(routes.map(|entry| listed(entry.route().rest(), *entry.route().access())))
+    }
+
     /// The method of this name: `users@1.0.0/find`. A shorter version, or none, means the latest that begins so; one
     /// before its release is found by its full version alone.
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.by_name.get(name).map(|number| &self.entries[*number])
     }
 
-    /// The method at this path, and the texts of the path's members as they stand. `Err`: the HTTP methods that are there.
+    /// What is at this path, and the texts of the path's members as they stand. `Err`: the HTTP methods that are there.
     pub(crate) fn find_path<'a>(
         &'a self,
         verb: &http::Method,
         path: &'a str,
-    ) -> Result<(&'a Entry, matchit::Params<'a, 'a>), Vec<&'a http::Method>> {
+    ) -> Result<(AtPath<'a>, matchit::Params<'a, 'a>), Vec<&'a http::Method>> {
         // What answers GET answers HEAD.
         let of = |verb: &http::Method| {
-            let found = self.by_path.get(verb)?.at(path).ok()?;
-            Some((&self.entries[*found.value], found.params))
+            let found = self.by_path.0.get(verb)?.at(path).ok()?;
+            let at_path = match *found.value {
+                Place::Method(number) => AtPath::Method(&self.entries[number]),
+                Place::Route(number) => AtPath::Route(&self.routes[number]),
+            };
+            Some((at_path, found.params))
         };
         let as_get = (*verb == http::Method::HEAD).then_some(http::Method::GET);
         of(as_get.as_ref().unwrap_or(verb)).ok_or_else(|| {
             let others = self
                 .by_path
+                .0
                 .iter()
                 .filter(|(_, router)| router.at(path).is_ok());
             let mut others: Vec<_> = others.map(|(verb, _)| verb).collect();
@@ -221,15 +320,8 @@ impl Registry {
         }
         if let Some(rest) = method.rest() {
             check_members(&full_name, rest, &members)?;
-            let router = self.by_path.entry(rest.verb().clone()).or_default();
-            router
-                .insert(rest.path(), number)
-                .map_err(|error| RegistryError::Path {
-                    entry: full_name.clone(),
-                    verb: rest.verb().to_string(),
-                    path: rest.path(),
-                    why: error.to_string(),
-                })?;
+            self.by_path
+                .place(&full_name, rest, Place::Method(number))?;
         }
         self.by_name.insert(full_name.as_str().into(), number);
         if version.pre.is_empty() {
@@ -258,6 +350,62 @@ impl Registry {
             number,
         });
         Ok(())
+    }
+
+    fn add_route(
+        &mut self,
+        service: &'static str,
+        version: Version,
+        route: Route,
+    ) -> Result<(), RegistryError> {
+        let number = self.routes.len();
+        let entry = RouteEntry::new(service, version, route, self.entries.len() + number);
+        let rest = entry.route().rest();
+        self.by_path
+            .place(entry.full_name(), rest, Place::Route(number))?;
+        self.routes.push(entry);
+        Ok(())
+    }
+}
+
+/// Every path, by HTTP method.
+#[derive(Debug, Default)]
+struct Paths(HashMap<http::Method, matchit::Router<Place>>);
+
+impl Paths {
+    /// A path where the server itself answers would never serve.
+    fn place(&mut self, entry: &str, rest: &Rest, place: Place) -> Result<(), RegistryError> {
+        let path = rest.path();
+        if !path.starts_with('/') {
+            return Err(RegistryError::NoPath {
+                entry: entry.to_owned(),
+                verb: rest.verb().to_string(),
+                path,
+            });
+        }
+        if path == "/rpc" || path.starts_with("/rpc/") || path == "/openapi.json" {
+            return Err(RegistryError::Reserved {
+                entry: entry.to_owned(),
+                path,
+            });
+        }
+        let router = self.0.entry(rest.verb().clone()).or_default();
+        router
+            .insert(path, place)
+            .map_err(|error| RegistryError::Path {
+                entry: entry.to_owned(),
+                verb: rest.verb().to_string(),
+                path,
+                why: error.to_string(),
+            })
+    }
+}
+
+fn listed(rest: &Rest, access: Access) -> Listed<'static> {
+    Listed {
+        verb: rest.verb().clone(),
+        path: rest.path().into(),
+        access,
     }
 }
 

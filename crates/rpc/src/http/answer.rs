@@ -1,15 +1,15 @@
 //! From a call's outcome to an HTTP response.
 
-use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bastide_limit::Quota;
 use bastide_telemetry::ids::RequestId;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method as Verb, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{Either, Full};
+use hyper::body::Body as _;
 
 use crate::problem::Problem;
 
@@ -27,12 +27,32 @@ pub(super) enum Answer {
         quota: Option<Quota>,
     },
     Problem(Problem),
-    NotAllowed(Cow<'static, str>),
+    NotAllowed(String),
+    /// To `OPTIONS`: what the path takes.
+    Options(String),
+    /// What a route gave.
+    Own {
+        response: Response<Body>,
+        quota: Option<Quota>,
+    },
 }
 
 impl Answer {
-    pub(super) fn not_allowed(allowed: impl Into<Cow<'static, str>>) -> Self {
-        Self::NotAllowed(allowed.into())
+    /// To a request whose path takes other HTTP methods than its own: these.
+    pub(super) fn other_verb<'a>(verb: &Verb, others: impl IntoIterator<Item = &'a Verb>) -> Self {
+        let mut allowed: Vec<_> = others.into_iter().map(Verb::as_str).collect();
+        // What answers GET answers HEAD, and every path answers OPTIONS.
+        if allowed.contains(&"GET") && !allowed.contains(&"HEAD") {
+            allowed.push("HEAD");
+        }
+        allowed.push("OPTIONS");
+        allowed.sort_unstable();
+        let allowed = allowed.join(", ");
+        if verb == Verb::OPTIONS {
+            Self::Options(allowed)
+        } else {
+            Self::NotAllowed(allowed)
+        }
     }
 
     pub(super) fn json(json: Bytes) -> Self {
@@ -52,6 +72,14 @@ impl Answer {
         // What is for one caller is not for a cache between.
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let result = match self {
+            Self::Own { response, quota } => return own(response, quota.as_ref(), fields, is_head),
+            Self::Options(allowed) => {
+                put_allow(&mut fields, &allowed);
+                let mut response = Response::new(Body::Left(Full::default()));
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                *response.headers_mut() = fields;
+                return response;
+            }
             Self::Outcome { result, quota } => {
                 if let Some(quota) = quota {
                     put_quota(&mut fields, &quota);
@@ -60,9 +88,7 @@ impl Answer {
             }
             Self::Problem(problem) => Err(problem),
             Self::NotAllowed(allowed) => {
-                if let Ok(value) = HeaderValue::from_str(&allowed) {
-                    fields.insert(header::ALLOW, value);
-                }
+                put_allow(&mut fields, &allowed);
                 Err(Problem::new(
                     405,
                     "method_not_allowed",
@@ -91,6 +117,44 @@ impl Answer {
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = fields;
         response
+    }
+}
+
+/// A route's response with the server's fields. Of its own it may say how long it is to be kept.
+fn own(
+    mut response: Response<Body>,
+    quota: Option<&Quota>,
+    servers: HeaderMap,
+    is_head: bool,
+) -> Response<Body> {
+    let fields = response.headers_mut();
+    for (name, value) in servers {
+        let Some(name) = name else { continue };
+        if name != header::CACHE_CONTROL || !fields.contains_key(&name) {
+            fields.insert(name, value);
+        }
+    }
+    if let Some(quota) = quota {
+        put_quota(fields, quota);
+    }
+    if is_head {
+        let length = response.body().size_hint().exact();
+        if let Some(length) = length.filter(|_| !response.status().is_redirection())
+            && !response.headers().contains_key(header::CONTENT_LENGTH)
+            && response.status() != StatusCode::NO_CONTENT
+        {
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, length.into());
+        }
+        *response.body_mut() = Body::Left(Full::default());
+    }
+    response
+}
+
+fn put_allow(fields: &mut HeaderMap, allowed: &str) {
+    if let Ok(value) = HeaderValue::from_str(allowed) {
+        fields.insert(header::ALLOW, value);
     }
 }
 

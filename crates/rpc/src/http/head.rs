@@ -13,7 +13,7 @@ use crate::dispatch::Credentials;
 use crate::problem::Problem;
 
 /// A service's key, and the tenant for which it acts.
-const SERVICE_KEY: &str = "x-service-key";
+pub(super) const SERVICE_KEY: &str = "x-service-key";
 const TENANT: &str = "x-tenant-id";
 /// How many milliseconds the caller waits.
 const TIMEOUT: &str = "x-request-timeout-ms";
@@ -62,12 +62,16 @@ impl Head {
 
     /// Refuses a body that calls itself something else: a form of another site is never one of ours.
     pub(super) fn expect_json(&self, body: &[u8]) -> Result<(), Problem> {
-        if body.is_empty() || self.is_json {
-            return Ok(());
-        }
-        let detail = "send the input as JSON, with `Content-Type: application/json`";
-        Err(Problem::new(415, "unsupported_media_type", detail))
+        expect_json(body, self.is_json)
     }
+}
+
+pub(super) fn expect_json(body: &[u8], is_json: bool) -> Result<(), Problem> {
+    if body.is_empty() || is_json {
+        return Ok(());
+    }
+    let detail = "send the input as JSON, with `Content-Type: application/json`";
+    Err(Problem::new(415, "unsupported_media_type", detail))
 }
 
 /// Two of a kind, or one of each, are nobody's: of two readers each would take another.
@@ -101,7 +105,7 @@ fn credentials(fields: &HeaderMap) -> Credentials {
     }
 }
 
-fn is_json(fields: &HeaderMap) -> bool {
+pub(super) fn is_json(fields: &HeaderMap) -> bool {
     let kind = text(fields, header::CONTENT_TYPE.as_str()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")

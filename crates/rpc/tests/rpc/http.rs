@@ -60,7 +60,7 @@ async fn s14_a_method_is_called_by_its_name() {
         );
     }
     let reply = app.get("/rpc/users/find", Some(&token)).await;
-    assert_eq!((reply.status, reply.field("allow")), (405, "POST"));
+    assert_eq!((reply.status, reply.field("allow")), (405, "OPTIONS, POST"));
 }
 
 #[tokio::test]
@@ -123,7 +123,10 @@ async fn s14_a_method_is_called_by_its_path() {
     let reply = app
         .send(request("PATCH", "/users/7", Some(&token), Bytes::new()))
         .await;
-    assert_eq!((reply.status, reply.field("allow")), (405, "DELETE, GET"));
+    assert_eq!(
+        (reply.status, reply.field("allow")),
+        (405, "DELETE, GET, HEAD, OPTIONS")
+    );
     let reply = app.get("/nothing", Some(&token)).await;
     assert_eq!(reply.verdict(), (404, "not_found".to_owned()));
 }

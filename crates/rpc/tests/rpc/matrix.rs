@@ -13,15 +13,18 @@ enum Way {
     Rpc,
     Batch,
     Path,
+    /// A route under the same policy.
+    Own,
 }
 
-const WAYS: [Way; 3] = [Way::Rpc, Way::Batch, Way::Path];
+const WAYS: [Way; 4] = [Way::Rpc, Way::Batch, Way::Path, Way::Own];
 
-/// A method, its input, and where it is found by a path of its own.
+/// A method, its input, where it is found by a path of its own, and the route that is like it.
 struct Target {
     method: &'static str,
     input: Value,
     path: (&'static str, &'static str),
+    own: (&'static str, &'static str),
 }
 
 const fn target(
@@ -29,25 +32,45 @@ const fn target(
     input: Value,
     verb: &'static str,
     path: &'static str,
+    own: &'static str,
 ) -> Target {
-    let path = (verb, path);
+    let (path, own) = ((verb, path), (verb, own));
     Target {
         method,
         input,
         path,
+        own,
     }
 }
 
 fn find(id: &Value) -> Target {
-    target("users@1.2.0/find", json!({"id": id}), "GET", "/users/7")
+    target(
+        "users@1.2.0/find",
+        json!({"id": id}),
+        "GET",
+        "/users/7",
+        "/own/find",
+    )
 }
 
 fn remove() -> Target {
-    target("users@1.2.0/remove", json!({"id": 7}), "DELETE", "/users/7")
+    target(
+        "users@1.2.0/remove",
+        json!({"id": 7}),
+        "DELETE",
+        "/users/7",
+        "/own/remove",
+    )
 }
 
 fn slow() -> Target {
-    target("users@1.2.0/slow", json!({}), "POST", "/users/slow")
+    target(
+        "users@1.2.0/slow",
+        json!({}),
+        "POST",
+        "/users/slow",
+        "/own/slow",
+    )
 }
 
 impl Way {
@@ -56,6 +79,7 @@ impl Way {
             method,
             input,
             path: (verb, path),
+            own,
         } = target;
         match self {
             Self::Rpc => app.rpc(method, token, input.clone()).await.verdict(),
@@ -70,6 +94,10 @@ impl Way {
             }
             Self::Path => app
                 .send(request(verb, path, token, bytes::Bytes::new()))
+                .await
+                .verdict(),
+            Self::Own => app
+                .send(request(own.0, own.1, token, bytes::Bytes::new()))
                 .await
                 .verdict(),
         }
@@ -214,6 +242,7 @@ async fn s11_over_the_limit() {
                 // Refused by the method, and counted all the same.
                 app.rpc("users/find", Some(&token), json!({"id": "x"}))
                     .await;
+                app.get("/own/find?refuse", Some(&token)).await;
             }
             Some(token)
         })
@@ -233,7 +262,7 @@ async fn s14_bad_input() {
         ] {
             let app = app();
             let token = app.ada().await;
-            let target = target("users/find", input, "GET", "/");
+            let target = target("users/find", input, "GET", "/", "/");
             assert_eq!(
                 way.call(&app, &target, Some(&token)).await,
                 (400, code.to_owned()),

@@ -27,6 +27,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::own::own;
+
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const SERVICE_KEY: &str = "sk_0123456789abcdef0123456789abcdef";
 
@@ -74,8 +76,12 @@ impl ApiError for UserError {
 pub(crate) struct Ran(Arc<AtomicU32>, Arc<Notify>);
 
 impl Ran {
-    fn count(&self) {
+    pub(crate) fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn begin(&self) {
+        self.1.notify_one();
     }
 
     /// Waits until a method that takes long has begun.
@@ -138,7 +144,7 @@ pub(crate) fn users(ran: &Ran) -> Service {
                 .handler(move |_: Cx, _: Nothing| {
                     let ran = slow_ran.clone();
                     async move {
-                        ran.1.notify_one();
+                        ran.begin();
                         tokio::time::sleep(Duration::from_secs(3_600)).await;
                         ran.count();
                         Ok::<_, Problem>(())
@@ -178,6 +184,11 @@ pub(crate) fn app() -> App {
 }
 
 pub(crate) fn app_with(options: HttpOptions) -> App {
+    app_of(options, |ran| vec![users(ran), own(ran)])
+}
+
+/// The same callers before other entries.
+pub(crate) fn app_of(options: HttpOptions, services: impl FnOnce(&Ran) -> Vec<Service>) -> App {
     let secret = Secret::new("a secret of at least thirty-two bytes");
     let binding = BindingKey::new(&Secret::new("another secret of thirty-two bytes")).unwrap();
     let (clock, time) = Clock::controlled(Timestamp::from_second(NOW).unwrap());
@@ -190,7 +201,7 @@ pub(crate) fn app_with(options: HttpOptions) -> App {
         .clock(clock.clone());
     let key = ServiceKey::new("billing", &Secret::new(SERVICE_KEY)).unwrap();
     let keys = ServiceKeys::new([key.tenant(TenantChoice::Named)]).unwrap();
-    let dispatcher = Dispatcher::new(Registry::new([users(&ran)]).unwrap(), &metrics, None)
+    let dispatcher = Dispatcher::new(Registry::new(services(&ran)).unwrap(), &metrics, None)
         .unwrap()
         .verifier(verifier)
         .service_keys(keys)

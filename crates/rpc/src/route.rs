@@ -1,0 +1,312 @@
+//! A route: a path of a service's own, where requests and responses are as HTTP has them, under the same policies as methods.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bastide_auth::{Identity, Policy};
+use bastide_context::{Call, Cx, Known, Public, Scope, Tenant};
+use futures_util::future::BoxFuture;
+use http::Method as Verb;
+use semver::Version;
+
+use crate::access::Access;
+use crate::http::{RawRequest, RawResponse};
+use crate::limit::LimitRule;
+use crate::problem::{ApiError, Declared, Problem};
+use crate::rest::Rest;
+
+/// A route that is complete. It is made in this order, and in no other:
+///
+/// ```
+/// use bastide_auth::Policy;
+/// use bastide_context::Cx;
+/// use bastide_rpc::{Problem, RawRequest, RawResponse, Route};
+/// use futures_util::StreamExt as _;
+///
+/// let route = Route::post("/uploads/{name}")
+///     .describe("Takes a file.")
+///     .policy(Policy::identified())
+///     .max_body(1 << 30)
+///     .handler(|cx: Cx, request: RawRequest| async move {
+///         let name = request.head.member("name").unwrap_or_default().to_owned();
+///         let mut body = request.body.stream();
+///         let mut length = 0;
+///         while let Some(piece) = body.next().await {
+///             length += piece?.len();
+///         }
+///         RawResponse::json(&format!("{name} of {}: {length} bytes", cx.tenant()))
+///     });
+/// assert_eq!(route.access().to_string(), "any identity; for a tenant");
+/// ```
+///
+/// Without a policy there is no handler:
+/// ```compile_fail
+/// use bastide_context::Cx;
+/// use bastide_rpc::{Problem, RawRequest, RawResponse, Route};
+/// let route = Route::get("/export").handler(|_: Cx, _: RawRequest| async { Ok::<_, Problem>(RawResponse::empty()) });
+/// ```
+///
+/// And who lets everybody in cannot ask for a tenant:
+/// ```compile_fail
+/// use bastide_context::Cx;
+/// use bastide_rpc::{Problem, RawRequest, RawResponse, Route};
+/// let route = Route::get("/export")
+///     .public("anybody may have it")
+///     .handler(|_: Cx, _: RawRequest| async { Ok::<_, Problem>(RawResponse::empty()) });
+/// ```
+pub struct Route {
+    terms: Terms,
+    problems: &'static [Declared],
+    pub(crate) run: Box<Run>,
+}
+
+/// Gives the work, which has not begun.
+pub(crate) type Run =
+    dyn Fn(Call, Option<Identity>, RawRequest) -> Result<Work, Problem> + Send + Sync;
+
+/// What a handler does with a request that was let in.
+pub(crate) type Work = BoxFuture<'static, Result<RawResponse, Problem>>;
+
+/// A route of which nobody has said yet who may enter.
+#[derive(Debug)]
+pub struct RouteOutline {
+    rest: Rest,
+    description: &'static str,
+}
+
+/// A route whose policy is stated; `S` is what its handler may know of the caller.
+#[derive(Debug)]
+pub struct GuardedRoute<S> {
+    terms: Terms,
+    scope: PhantomData<S>,
+}
+
+/// What every route has, whoever may enter.
+#[derive(Debug)]
+struct Terms {
+    outline: RouteOutline,
+    access: Access,
+    limit: Option<LimitRule>,
+    max_body: Option<u64>,
+    time: Option<Duration>,
+}
+
+impl Route {
+    /// Longest body in bytes unless a route says otherwise: 10 GiB, for bodies that are read as they come.
+    pub const MAX_BODY: u64 = 10 << 30;
+
+    /// At `GET` of this path, as `/exports/{id}` or `/files/{*path}`; it answers `HEAD` too.
+    pub fn get(path: &'static str) -> RouteOutline {
+        Self::at(Verb::GET, path)
+    }
+
+    /// At `POST` of this path.
+    pub fn post(path: &'static str) -> RouteOutline {
+        Self::at(Verb::POST, path)
+    }
+
+    /// At `PUT` of this path.
+    pub fn put(path: &'static str) -> RouteOutline {
+        Self::at(Verb::PUT, path)
+    }
+
+    /// At `PATCH` of this path.
+    pub fn patch(path: &'static str) -> RouteOutline {
+        Self::at(Verb::PATCH, path)
+    }
+
+    /// At `DELETE` of this path.
+    pub fn delete(path: &'static str) -> RouteOutline {
+        Self::at(Verb::DELETE, path)
+    }
+
+    fn at(verb: Verb, path: &'static str) -> RouteOutline {
+        RouteOutline {
+            rest: Rest::new(verb, path),
+            description: "",
+        }
+    }
+
+    /// Its HTTP method and path.
+    pub fn rest(&self) -> &Rest {
+        &self.terms.outline.rest
+    }
+
+    /// What it does, for people.
+    pub fn description(&self) -> &'static str {
+        self.terms.outline.description
+    }
+
+    /// Who may enter.
+    pub fn access(&self) -> &Access {
+        &self.terms.access
+    }
+
+    /// How often one caller may enter.
+    pub fn limit(&self) -> Option<&LimitRule> {
+        self.terms.limit.as_ref()
+    }
+
+    /// How long its handler may take, where it says so.
+    pub fn time(&self) -> Option<Duration> {
+        self.terms.time
+    }
+
+    /// Longest body in bytes.
+    pub fn max_body(&self) -> u64 {
+        self.terms.max_body.unwrap_or(Self::MAX_BODY)
+    }
+
+    /// What its handler may answer with beside its responses.
+    pub fn problems(&self) -> &'static [Declared] {
+        self.problems
+    }
+}
+
+impl RouteOutline {
+    /// What it does, for people.
+    pub fn describe(mut self, description: &'static str) -> Self {
+        self.description = description;
+        self
+    }
+
+    /// For those whom the policy admits and who act for a tenant.
+    pub fn policy(self, policy: Policy) -> GuardedRoute<Tenant> {
+        self.guarded(Access::Tenant(policy))
+    }
+
+    /// For those whom the policy admits, whether they act for a tenant or not. No tenant's data can be reached from it.
+    pub fn policy_without_tenant(self, policy: Policy) -> GuardedRoute<Known> {
+        self.guarded(Access::Known(policy))
+    }
+
+    /// For everybody. The reason stands in the list of entries.
+    pub fn public(self, reason: &'static str) -> GuardedRoute<Public> {
+        self.guarded(Access::Public(reason))
+    }
+
+    fn guarded<S>(self, access: Access) -> GuardedRoute<S> {
+        GuardedRoute {
+            terms: Terms::new(self, access),
+            scope: PhantomData,
+        }
+    }
+}
+
+impl Terms {
+    fn new(outline: RouteOutline, access: Access) -> Self {
+        Self {
+            outline,
+            access,
+            limit: None,
+            max_body: None,
+            time: None,
+        }
+    }
+}
+
+impl<S: Scope> GuardedRoute<S> {
+    /// How often one caller may enter: a user of a tenant, or an address where nobody is known.
+    pub fn limit(mut self, rule: LimitRule) -> Self {
+        self.terms.limit = Some(rule);
+        self
+    }
+
+    /// Longest body in bytes; [`Route::MAX_BODY`] unless said otherwise. More is 413 `body_too_large`.
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.terms.max_body = Some(bytes);
+        self
+    }
+
+    /// How long the handler may take until it has given its response. It stands in place of the server's time for calls, be
+    /// it longer or shorter: gigabytes take longer to arrive than an input.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.terms.time = Some(time);
+        self
+    }
+
+    /// The code behind it.
+    pub fn handler<E, F, Fut>(self, handler: F) -> Route
+    where
+        E: ApiError,
+        F: Fn(Cx<S>, RawRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<RawResponse, E>> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        let run = move |call: Call, identity: Option<Identity>, request: RawRequest| {
+            let cx = Cx::<S>::enter(call, identity)?;
+            let handler = handler.clone();
+            let work: Work =
+                Box::pin(async move { handler(cx, request).await.map_err(ApiError::into_problem) });
+            Ok(work)
+        };
+        Route {
+            terms: self.terms,
+            problems: E::DECLARED,
+            run: Box::new(run),
+        }
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("rest", self.rest())
+            .field("access", self.access())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One route as a request finds it.
+#[derive(Debug)]
+pub struct RouteEntry {
+    service: &'static str,
+    version: Version,
+    route: Route,
+    full_name: Box<str>,
+    number: usize,
+}
+
+impl RouteEntry {
+    pub(crate) fn new(
+        service: &'static str,
+        version: Version,
+        route: Route,
+        number: usize,
+    ) -> Self {
+        Self {
+            full_name: format!("{} {}", route.rest().verb(), route.rest().path()).into(),
+            service,
+            version,
+            route,
+            number,
+        }
+    }
+
+    /// The service's name.
+    pub fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// The service's version.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The route.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// `POST /uploads/{name}`.
+    pub fn full_name(&self) -> &str {
+        &self.full_name
+    }
+
+    /// Its place among all entries, after the methods.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+}
