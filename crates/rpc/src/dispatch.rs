@@ -22,8 +22,10 @@ use crate::input;
 use crate::limit::{LimitRule, Limits};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::route::RouteEntry;
+use crate::replay::Taking;
+use crate::route::{Behind, RouteEntry};
 use crate::service::{Entry, Registry, RegistryError};
+use crate::signature::Verified;
 
 /// One call, whichever way it came in: a request, an item of a batch, a frame of a socket.
 ///
@@ -208,8 +210,24 @@ impl Dispatcher {
         };
         let mut quota = None;
         let fault = request.as_ref().ok().map(|request| request.body.fault());
-        let inside = async |call, identity| (route.run)(call, identity, request?)?.await;
-        let result = self.pass(door, caller, &mut quota, inside).await;
+        let result = match route.behind() {
+            Behind::Request(run) => {
+                let inside = async |call, identity| run(call, identity, request?)?.await;
+                self.pass(door, caller, &mut quota, inside).await
+            }
+            Behind::Event(signature, run) => {
+                let proof = async || signature.prove(request?).await;
+                let inside = async |call, identity, (event, taking): (Verified, Taking)| {
+                    let response = run(call, identity, event)?.await?;
+                    if response.is_success() {
+                        taking.keep();
+                    }
+                    Ok(response)
+                };
+                self.pass_proven(door, caller, &mut quota, proof, inside)
+                    .await
+            }
+        };
         // What became of the body is known here better than where it was read.
         let result = result.map_err(|problem| {
             let of_body = fault.as_ref().and_then(Fault::get);
@@ -247,12 +265,14 @@ impl Dispatcher {
             call,
             peer,
         };
-        self.pass(door, caller, quota, async |call, identity| {
+        // Not by way of `pass`, which makes the future of every call larger.
+        let inside = async |call, identity: Option<Identity>, ()| {
             let input = input.await?;
             let work = method.prepare(call, identity.clone(), &input)?;
             self.run(entry, identity.as_ref(), &input, work).await
-        })
-        .await
+        };
+        self.pass_proven(door, caller, quota, async || Ok(()), inside)
+            .await
     }
 
     /// The stations in front of every kind of entry, then what is behind its door. What comes of that is the kind's own
@@ -263,6 +283,20 @@ impl Dispatcher {
         caller: Caller<'_>,
         quota: &mut Option<Quota>,
         inside: impl AsyncFnOnce(Call, Option<Identity>) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let inside = async |call, identity, ()| inside(call, identity).await;
+        self.pass_proven(door, caller, quota, async || Ok(()), inside)
+            .await
+    }
+
+    /// The same where the policy asks for a proof beside the caller's identity: what comes of it is handed on.
+    async fn pass_proven<P, T>(
+        &self,
+        door: Door<'_>,
+        caller: Caller<'_>,
+        quota: &mut Option<Quota>,
+        proof: impl AsyncFnOnce() -> Result<P, Problem>,
+        inside: impl AsyncFnOnce(Call, Option<Identity>, P) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let Caller {
             credentials,
@@ -278,6 +312,7 @@ impl Dispatcher {
         let line = async {
             let identity = self.identify(credentials, door.access.is_public()).await?;
             door.access.admit(identity.as_ref())?;
+            let proof = proof().await?;
             if let Some(rule) = door.limit {
                 let name = (door.number, door.name);
                 let counted = self.limits.count(name, rule, identity.as_ref(), peer).await;
@@ -286,7 +321,7 @@ impl Dispatcher {
                     return Err(over_limit(&over));
                 }
             }
-            let inside = AssertUnwindSafe(inside(call, identity)).catch_unwind();
+            let inside = AssertUnwindSafe(inside(call, identity, proof)).catch_unwind();
             inside.await.unwrap_or_else(|_| {
                 tracing::error!(entry = door.name, "a handler panicked");
                 Err(Problem::internal())

@@ -155,7 +155,8 @@ impl HttpEntry {
         }
         match registry.find_path(&parts.method, path) {
             Ok((AtPath::Route(entry), params)) => {
-                Ok(own::answer(self, entry, &params, parts, head, body).await)
+                // On the heap, so that calls of methods do not carry its size.
+                Ok(Box::pin(own::answer(self, entry, &params, parts, head, body)).await)
             }
             Ok((AtPath::Method(entry), params)) => {
                 let has_body = entry.method().rest().is_some_and(Rest::has_body);

@@ -151,7 +151,7 @@ fn route(entry: &RouteEntry) -> Value {
 
 fn security(access: &Access) -> Value {
     match access {
-        Access::Public(_) => json!([]),
+        Access::Public(_) | Access::Signed(_) => json!([]),
         Access::Known(_) | Access::Tenant(_) => json!([{"bearer": []}, {"serviceKey": []}]),
     }
 }
@@ -223,7 +223,14 @@ fn station_problems(access: &Access, is_limited: bool) -> impl Iterator<Item = D
         (503, "auth_unavailable"),
     ];
     const LIMITED: &[(u16, &str)] = &[(429, "rate_limited")];
-    let known = if access.is_public() { &[] } else { KNOWN };
+    const SIGNED: &[(u16, &str)] = &[(401, "signature_invalid"), (409, "event_replayed")];
+    let known = if matches!(access, Access::Signed(_)) {
+        SIGNED
+    } else if access.is_public() {
+        &[]
+    } else {
+        KNOWN
+    };
     let limited = if is_limited { LIMITED } else { &[] };
     let all = ALWAYS.iter().chain(known).chain(limited);
     all.map(|&(status, code)| Declared { status, code })

@@ -108,6 +108,12 @@ impl Problem {
         self
     }
 
+    /// With what `WWW-Authenticate` says.
+    pub(crate) fn challenged(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status

@@ -16,6 +16,7 @@ use crate::http::{RawRequest, RawResponse};
 use crate::limit::LimitRule;
 use crate::problem::{ApiError, Declared, Problem};
 use crate::rest::Rest;
+use crate::signature::{Signature, Verified};
 
 /// A route that is complete. It is made in this order, and in no other:
 ///
@@ -48,6 +49,22 @@ use crate::rest::Rest;
 /// let route = Route::get("/export").handler(|_: Cx, _: RawRequest| async { Ok::<_, Problem>(RawResponse::empty()) });
 /// ```
 ///
+/// Who sends events signs them, and the handler gets what was signed:
+/// ```
+/// use bastide_config::Secret;
+/// use bastide_rpc::{Problem, RawResponse, Route, Signature};
+/// # fn main() -> Result<(), bastide_rpc::ShortSecret> {
+/// let signature = Signature::hmac_sha256(&Secret::new("whsec_of-at-least-sixteen-bytes"))?.stripe();
+/// let hook = Route::post("/hooks/stripe").signed(signature).handler(|_, event| async move {
+///     let event: serde_json::Value = event.json()?;
+///     println!("{}", event["type"]);
+///     Ok::<_, Problem>(RawResponse::empty())
+/// });
+/// assert_eq!(hook.access().to_string(), "signed: as Stripe does");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// And who lets everybody in cannot ask for a tenant:
 /// ```compile_fail
 /// use bastide_context::Cx;
@@ -59,12 +76,17 @@ use crate::rest::Rest;
 pub struct Route {
     terms: Terms,
     problems: &'static [Declared],
-    pub(crate) run: Box<Run>,
+    behind: Behind,
+}
+
+/// The code behind a route, and what must be proven before it is reached.
+pub(crate) enum Behind {
+    Request(Box<Run<RawRequest>>),
+    Event(Signature, Box<Run<Verified>>),
 }
 
 /// Gives the work, which has not begun.
-pub(crate) type Run =
-    dyn Fn(Call, Option<Identity>, RawRequest) -> Result<Work, Problem> + Send + Sync;
+pub(crate) type Run<R> = dyn Fn(Call, Option<Identity>, R) -> Result<Work, Problem> + Send + Sync;
 
 /// What a handler does with a request that was let in.
 pub(crate) type Work = BoxFuture<'static, Result<RawResponse, Problem>>;
@@ -83,6 +105,13 @@ pub struct GuardedRoute<S> {
     scope: PhantomData<S>,
 }
 
+/// A route whose requests are signed events.
+#[derive(Debug)]
+pub struct SignedRoute {
+    terms: Terms,
+    signature: Signature,
+}
+
 /// What every route has, whoever may enter.
 #[derive(Debug)]
 struct Terms {
@@ -96,6 +125,9 @@ struct Terms {
 impl Route {
     /// Longest body in bytes unless a route says otherwise: 10 GiB, for bodies that are read as they come.
     pub const MAX_BODY: u64 = 10 << 30;
+
+    /// The same for signed bodies, which are held whole: 1 MiB.
+    pub const MAX_SIGNED_BODY: u64 = 1 << 20;
 
     /// At `GET` of this path, as `/exports/{id}` or `/files/{*path}`; it answers `HEAD` too.
     pub fn get(path: &'static str) -> RouteOutline {
@@ -156,7 +188,15 @@ impl Route {
 
     /// Longest body in bytes.
     pub fn max_body(&self) -> u64 {
-        self.terms.max_body.unwrap_or(Self::MAX_BODY)
+        let otherwise = match self.behind {
+            Behind::Request(_) => Self::MAX_BODY,
+            Behind::Event(..) => Self::MAX_SIGNED_BODY,
+        };
+        self.terms.max_body.unwrap_or(otherwise)
+    }
+
+    pub(crate) fn behind(&self) -> &Behind {
+        &self.behind
     }
 
     /// What its handler may answer with beside its responses.
@@ -185,6 +225,14 @@ impl RouteOutline {
     /// For everybody. The reason stands in the list of entries.
     pub fn public(self, reason: &'static str) -> GuardedRoute<Public> {
         self.guarded(Access::Public(reason))
+    }
+
+    /// For whoever signs the body in this way: a webhook. Its handler gets what was signed, and nothing that was not.
+    pub fn signed(self, signature: Signature) -> SignedRoute {
+        SignedRoute {
+            terms: Terms::new(self, Access::Signed(signature.listed())),
+            signature,
+        }
     }
 
     fn guarded<S>(self, access: Access) -> GuardedRoute<S> {
@@ -234,20 +282,65 @@ impl<S: Scope> GuardedRoute<S> {
         F: Fn(Cx<S>, RawRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<RawResponse, E>> + Send + 'static,
     {
-        let handler = Arc::new(handler);
-        let run = move |call: Call, identity: Option<Identity>, request: RawRequest| {
-            let cx = Cx::<S>::enter(call, identity)?;
-            let handler = handler.clone();
-            let work: Work =
-                Box::pin(async move { handler(cx, request).await.map_err(ApiError::into_problem) });
-            Ok(work)
-        };
         Route {
             terms: self.terms,
             problems: E::DECLARED,
-            run: Box::new(run),
+            behind: Behind::Request(run(handler)),
         }
     }
+}
+
+impl SignedRoute {
+    /// How often one address may send events whose signature fits.
+    pub fn limit(mut self, rule: LimitRule) -> Self {
+        self.terms.limit = Some(rule);
+        self
+    }
+
+    /// Longest body in bytes, which is held whole; [`Route::MAX_SIGNED_BODY`] unless said otherwise.
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.terms.max_body = Some(bytes);
+        self
+    }
+
+    /// As [`GuardedRoute::within`]; the time in which the body arrives is part of it.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.terms.time = Some(time);
+        self
+    }
+
+    /// The code behind it. What it answers with a status below 200 or above 299 may be sent again.
+    pub fn handler<E, F, Fut>(self, handler: F) -> Route
+    where
+        E: ApiError,
+        F: Fn(Cx<Public>, Verified) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<RawResponse, E>> + Send + 'static,
+    {
+        Route {
+            terms: self.terms,
+            problems: E::DECLARED,
+            behind: Behind::Event(self.signature, run(handler)),
+        }
+    }
+}
+
+fn run<S, R, E, F, Fut>(handler: F) -> Box<Run<R>>
+where
+    S: Scope,
+    R: Send + 'static,
+    E: ApiError,
+    F: Fn(Cx<S>, R) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<RawResponse, E>> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    Box::new(move |call, identity, request| {
+        let cx = Cx::<S>::enter(call, identity)?;
+        let handler = handler.clone();
+        Ok(Box::pin(async move {
+            let response = handler(cx, request).await;
+            response.map_err(ApiError::into_problem)
+        }))
+    })
 }
 
 impl fmt::Debug for Route {

@@ -92,6 +92,10 @@ impl RawResponse {
         self
     }
 
+    pub(crate) fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+
     fn new(status: StatusCode, body: Body) -> Self {
         Self {
             status,

@@ -12,3 +12,4 @@ mod routes;
 mod serve;
 mod sockets;
 mod support;
+mod webhooks;
