@@ -78,12 +78,20 @@ pub struct Layers {
     files: Vec<File>,
     environment: Option<String>,
     prefix: Option<String>,
+    common: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug)]
 struct File {
     path: PathBuf,
     is_optional: bool,
+}
+
+/// How much of the layers a reader asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Part,
 }
 
 /// What was read of layers.
@@ -138,6 +146,13 @@ impl Layers {
         self
     }
 
+    /// A variable that many programs understand, as `DATABASE_URL`, and the setting that it is, written as behind a prefix:
+    /// `DATABASE__URL`. The variable with the prefix covers it.
+    pub fn common_variable(mut self, name: impl Into<String>, setting: impl Into<String>) -> Self {
+        self.common.push((name.into(), setting.into()));
+        self
+    }
+
     fn with(mut self, path: PathBuf, is_optional: bool) -> Self {
         self.files.push(File { path, is_optional });
         self
@@ -155,17 +170,32 @@ impl Layers {
         reader: impl FnMut(&mut Fields<'_, '_>) -> Option<T>,
     ) -> Result<Loaded<T>, LayersError> {
         let tree = self.tree(env)?;
-        self.read_tree(tree, env, reader)
+        self.read_tree(tree, env, Extent::Whole, reader)
+    }
+
+    /// Reads a part of the layers: members of the root and variables that the reader does not ask for are somebody else's to
+    /// read. Whoever reads parts has to read the whole once, so that no key is nobody's.
+    ///
+    /// # Errors
+    /// As [`Layers::read`], about this part.
+    pub fn read_part<T>(
+        &self,
+        env: &Env,
+        reader: impl FnMut(&mut Fields<'_, '_>) -> Option<T>,
+    ) -> Result<Loaded<T>, LayersError> {
+        let tree = self.tree(env)?;
+        self.read_tree(tree, env, Extent::Part, reader)
     }
 
     fn read_tree<T>(
         &self,
         mut tree: Tree,
         env: &Env,
+        extent: Extent,
         mut reader: impl FnMut(&mut Fields<'_, '_>) -> Option<T>,
     ) -> Result<Loaded<T>, LayersError> {
         let mut mistakes = tree.templates();
-        let mut variables = Variables::of(env, self.prefix.as_deref(), ENVIRONMENT);
+        let mut variables = Variables::of(env, self.prefix.as_deref(), &self.common, ENVIRONMENT);
         let mut texts = variables.paths();
         let (value, problems, ledger) = loop {
             let ledger = Ledger {
@@ -173,7 +203,14 @@ impl Layers {
                 ..Ledger::default()
             };
             let mut problems = Problems::with(ledger);
-            let value = Node::new(tree.value(), &mut problems).object(&mut reader);
+            let value = match extent {
+                Extent::Whole => Node::new(tree.value(), &mut problems).object(&mut reader),
+                Extent::Part => Fields::new(tree.value(), &mut problems).and_then(|mut fields| {
+                    let value = reader(&mut fields);
+                    fields.leave();
+                    value
+                }),
+            };
             let ledger = problems.take_ledger().unwrap_or_default();
             if !variables.advance(&mut tree, &ledger) {
                 break (value, problems, ledger);
@@ -181,7 +218,9 @@ impl Layers {
             texts = variables.paths();
         };
         mistakes.extend(self.told(&tree, problems));
-        mistakes.extend(variables.mistakes(&ledger));
+        if extent == Extent::Whole {
+            mistakes.extend(variables.mistakes(&ledger));
+        }
         match value {
             Some(value) if mistakes.is_empty() => Ok(Loaded {
                 value,

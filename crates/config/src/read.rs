@@ -468,9 +468,8 @@ impl<'v, 'p> Fields<'v, 'p> {
     }
 
     /// Reports every key nobody asked for, with the nearest known one as a suggestion.
-    pub fn finish(self) {
-        let known = &self.known;
-        self.problems.note(|ledger, here| ledger.keys(here, known));
+    pub fn finish(mut self) {
+        self.note();
         for name in self.members.keys() {
             if self.known.contains(&name.as_str()) {
                 continue;
@@ -478,6 +477,16 @@ impl<'v, 'p> Fields<'v, 'p> {
             let problem = Problem::unknown_key(self.problems.here(), name, &self.known);
             self.problems.push(problem);
         }
+    }
+
+    /// Leaves keys that nobody asked for to somebody else.
+    pub(crate) fn leave(mut self) {
+        self.note();
+    }
+
+    fn note(&mut self) {
+        let known = &self.known;
+        self.problems.note(|ledger, here| ledger.keys(here, known));
     }
 
     fn parse<T>(

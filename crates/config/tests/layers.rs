@@ -617,3 +617,50 @@ proptest! {
         }
     }
 }
+
+fn database(fields: &mut Fields<'_, '_>) -> Option<Option<String>> {
+    let read = |fields: &mut Fields<'_, '_>| Some(fields.optional("url", parse::string(1..=99)));
+    fields.object_or_empty("database", read)
+}
+
+#[test]
+fn a_common_variable_is_the_setting_unless_the_programs_own_says_otherwise() {
+    let layers = Layers::new()
+        .env_prefix("MEDIA_")
+        .common_variable("DATABASE_URL", "DATABASE__URL")
+        .common_variable("PORT", "PORT");
+    let read = |variables: &[(&str, &str)]| {
+        let env = Env::of(variables.iter().copied());
+        layers.read(&env, database).unwrap()
+    };
+    // `PORT` is nobody's here, and no mistake.
+    let loaded = read(&[("DATABASE_URL", "common"), ("PORT", "80")]);
+    assert_eq!(loaded.value.as_deref(), Some("common"));
+    assert_eq!(
+        loaded.effective[0].to_string(),
+        "database.url = common (DATABASE_URL)"
+    );
+    let own = [("DATABASE_URL", "common"), ("MEDIA_DATABASE__URL", "own")];
+    assert_eq!(read(&own).value.as_deref(), Some("own"));
+}
+
+#[test]
+fn a_part_leaves_the_rest_to_others_and_the_whole_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.toml");
+    std::fs::write(&path, "[database]\nurl = \"u\"\n[billing]\nrate = 1\n").unwrap();
+    let layers = Layers::new().file(&path).env_prefix("MEDIA_");
+    let env = Env::of([("MEDIA_BILLING__RATE", "2")]);
+    let part = layers.read_part(&env, database).unwrap();
+    assert_eq!(part.value.as_deref(), Some("u"));
+    let mistakes = layers.read(&env, database).unwrap_err().to_string();
+    assert!(mistakes.contains("unknown key `billing`"), "{mistakes}");
+    assert!(
+        mistakes.contains("MEDIA_BILLING__RATE: no setting"),
+        "{mistakes}"
+    );
+    // Within what it asks for a part is as strict as the whole.
+    std::fs::write(&path, "[database]\nurk = \"u\"\n").unwrap();
+    let mistakes = layers.read_part(&env, database).unwrap_err().to_string();
+    assert!(mistakes.contains("unknown key `urk`"), "{mistakes}");
+}

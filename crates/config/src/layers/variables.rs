@@ -22,6 +22,8 @@ struct Variable {
     name: String,
     segments: Vec<String>,
     text: String,
+    /// Others set it too, who know nothing of this program.
+    is_common: bool,
     /// How far it was brought so far.
     at: Path,
     fate: Fate,
@@ -31,20 +33,30 @@ enum Fate {
     /// Its next key is not known yet.
     Open,
     Placed,
+    /// A common one that is not for this program, or that its own variable covers.
+    Idle,
     Refused(String),
 }
 
 impl<'e> Variables<'e> {
-    /// Those with the prefix, but for the one that the layers read themselves.
-    pub(super) fn of(env: &Env, prefix: Option<&'e str>, own: &str) -> Self {
+    /// The common ones, and those with the prefix, which cover them, but for the one that the layers read themselves.
+    pub(super) fn of(
+        env: &Env,
+        prefix: Option<&'e str>,
+        common: &[(String, String)],
+        own: &str,
+    ) -> Self {
         let names = prefix.map_or_else(Vec::new, |prefix| env.names(prefix));
         let prefix = prefix.unwrap_or_default();
-        let variable = |name: String| {
+        let common = common
+            .iter()
+            .map(|(name, place)| (name.clone(), place.as_str(), true));
+        let prefixed = names
+            .iter()
+            .map(|name| (name.clone(), &name[prefix.len()..], false));
+        let variable = |(name, place, is_common): (String, &str, bool)| {
             let text = env.get(&name).filter(|_| name != own)?;
-            let segments = name[prefix.len()..]
-                .split(DOWN)
-                .map(str::to_owned)
-                .collect();
+            let segments = place.split(DOWN).map(str::to_owned).collect();
             // What is said in place of a value would be taken for it.
             let fate = if text.contains("${") {
                 Fate::Refused(TEMPLATE.to_owned())
@@ -55,13 +67,14 @@ impl<'e> Variables<'e> {
                 segments,
                 name,
                 text,
+                is_common,
                 at: Path::root(),
                 fate,
             })
         };
         Self {
             prefix,
-            list: names.into_iter().filter_map(variable).collect(),
+            list: common.chain(prefixed).filter_map(variable).collect(),
         }
     }
 
@@ -117,6 +130,7 @@ impl<'e> Variables<'e> {
         let meant: Vec<&str> = names.into_iter().filter(is_meant).collect();
         let key = match meant[..] {
             [] if asked.any && !segment.is_empty() => segment.to_lowercase(),
+            [] if variable.is_common => return Some(Fate::Idle),
             [] => {
                 let remedy = self.suggestion(variable, ledger);
                 return Some(Fate::Refused(format!("no setting has this name; {remedy}")));
@@ -130,10 +144,17 @@ impl<'e> Variables<'e> {
         let at = variable.at.then(key);
         let is_last = depth + 1 == variable.segments.len();
         let around = |other: &&Variable| matches!(other.fate, Fate::Placed) && other.at == at;
-        if let Some(other) = self.list.iter().find(around) {
+        let covered = self
+            .list
+            .iter()
+            .position(|other| other.is_common && around(&other));
+        if let Some(covered) = covered {
+            self.list[covered].fate = Fate::Idle;
+        } else if let Some(other) = self.list.iter().find(around) {
             let message = format!("{} sets {at} already; unset one of them", other.name);
             return Some(Fate::Refused(message));
         }
+        let variable = &self.list[index];
         let (name, text) = (variable.name.clone(), variable.text.clone());
         if is_last {
             tree.set(&at, Value::String(text), &name);
@@ -148,8 +169,9 @@ impl<'e> Variables<'e> {
     pub(super) fn mistakes(&self, ledger: &Ledger) -> Vec<Mistake> {
         let mistake = |variable: &Variable| {
             let message = match &variable.fate {
-                Fate::Placed => return None,
+                Fate::Placed | Fate::Idle => return None,
                 Fate::Refused(message) => message.clone(),
+                Fate::Open if variable.is_common => return None,
                 Fate::Open => {
                     let remedy = self.suggestion(variable, ledger);
                     format!("no setting has this name; {remedy}")

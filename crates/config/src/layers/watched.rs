@@ -12,7 +12,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde_json::Value;
 
 use super::tree::Tree;
-use super::{Effective, Layers, LayersError, Loaded};
+use super::{Effective, Extent, Layers, LayersError, Loaded};
 use crate::env::Env;
 use crate::read::Fields;
 
@@ -139,9 +139,12 @@ impl<F> Follower<F> {
     where
         F: FnMut(&mut Fields<'_, '_>) -> Option<T>,
     {
-        let loaded = self
-            .layers
-            .read_tree(self.start.clone(), &self.env, &mut self.reader)?;
+        let loaded = self.layers.read_tree(
+            self.start.clone(),
+            &self.env,
+            Extent::Whole,
+            &mut self.reader,
+        )?;
         self.last = Some(self.start.value().clone());
         Ok(shared(loaded))
     }
@@ -166,13 +169,15 @@ impl<F> Follower<F> {
         // First all of it as the next start would read it, then what may change now.
         let whole = self
             .layers
-            .read_tree(tree.clone(), &self.env, &mut self.reader);
+            .read_tree(tree.clone(), &self.env, Extent::Whole, &mut self.reader);
         let mut now = self.start.clone();
         for section in self.sections {
             now.take_over(section, &tree);
         }
         let read = whole.and_then(|_| {
-            let loaded = self.layers.read_tree(now, &self.env, &mut self.reader)?;
+            let loaded = self
+                .layers
+                .read_tree(now, &self.env, Extent::Whole, &mut self.reader)?;
             Ok(shared(loaded))
         });
         match read {
