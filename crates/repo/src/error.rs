@@ -49,6 +49,9 @@ pub enum RepoError {
     /// The database cannot be reached, is too slow, or another transaction was in the way. Try again later.
     #[error("{0}")]
     Unavailable(DbError),
+    /// The program or its schema is wrong, or the database is out of order. The text is for the log.
+    #[error("{0}")]
+    Failed(DbError),
     /// The answer is no longer wanted. A write may have been applied.
     #[error("the deadline of this call has passed")]
     DeadlinePassed,
@@ -64,7 +67,7 @@ fn quoted(field: &str) -> String {
 
 impl RepoError {
     /// The code under which programs know it: `not_found`, `conflict`, `reference`, `stale_version`, `invalid`, `unavailable`,
-    /// `deadline_passed`.
+    /// `internal`, `deadline_passed`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "not_found",
@@ -73,6 +76,7 @@ impl RepoError {
             Self::Stale { .. } => "stale_version",
             Self::Invalid(_) => "invalid",
             Self::Unavailable(_) => "unavailable",
+            Self::Failed(_) => "internal",
             Self::DeadlinePassed => "deadline_passed",
         }
     }
@@ -135,7 +139,11 @@ impl From<DbError> for RepoError {
             | DbError::Timeout { .. }
             | DbError::OutcomeUnknown { .. }
             | DbError::Contention(_) => Self::Unavailable(error),
-            other => Self::Invalid(other.to_string()),
+            DbError::Conflict {
+                kind: Constraint::NotNull | Constraint::Check,
+                ..
+            } => Self::Invalid(error.to_string()),
+            other => Self::Failed(other),
         }
     }
 }

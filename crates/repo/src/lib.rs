@@ -134,8 +134,8 @@ pub use jiff::Timestamp;
 pub use query::{Columns, DEFAULT_LIMIT, Found, MAX_LIMIT, Page, Partial, Query};
 pub use repo::Repo;
 pub use schema::Schema;
-#[doc(hidden)]
-pub use serde;
 pub use tenant_db::TenantDb;
 pub use tenant_tx::TenantTx;
 pub use uuid::Uuid;
+#[doc(hidden)]
+pub use {schemars, serde};

@@ -150,7 +150,7 @@ fn implementation(entity: &Entity, repo: &CratePath) -> TokenStream {
 fn patch(entity: &Entity, repo: &CratePath) -> TokenStream {
     let (name, visibility) = (&entity.name, &entity.visibility);
     let patch = format_ident!("{name}Patch");
-    let (serde, given) = (repo.text("serde"), repo.text("given"));
+    let [serde, schemars, given] = ["serde", "schemars", "given"].map(|item| repo.text(item));
     let doc = format!("What is to change of a `{name}`: the fields that are `Some`.");
     let fields: Vec<&Field> = entity.own().filter(|field| !field.is_id).collect();
     let declared = fields.iter().map(|field| {
@@ -173,8 +173,12 @@ fn patch(entity: &Entity, repo: &CratePath) -> TokenStream {
     let is_mutable = (!fields.is_empty()).then(|| quote!(mut));
     quote! {
         #[doc = #doc]
-        #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::default::Default, #repo::serde::Deserialize)]
+        #[derive(
+            ::core::fmt::Debug, ::core::clone::Clone, ::core::default::Default, #repo::serde::Deserialize,
+            #repo::schemars::JsonSchema,
+        )]
         #[serde(crate = #serde, deny_unknown_fields)]
+        #[schemars(crate = #schemars)]
         #visibility struct #patch {
             #(#declared,)*
         }
