@@ -21,6 +21,10 @@ impl CratePath {
         Self::of("repo", found)
     }
 
+    pub(crate) fn rpc() -> Self {
+        Self::of("rpc", found)
+    }
+
     /// `found` gives the name under which a package is known.
     fn of(module: &str, found: impl Fn(&str) -> Option<String>) -> Self {
         // The facade comes first: whoever has both may have the single crate for tests alone.

@@ -44,29 +44,38 @@
 //! ```
 #![forbid(unsafe_code)]
 
+// What macros write names this crate; in it too.
+extern crate self as bastide_rpc;
+
 mod access;
 mod caching;
+mod declared;
 mod dispatch;
 mod http;
 mod input;
+mod into_service;
 mod limit;
 mod method;
 mod metrics;
 mod openapi;
 mod problem;
 mod replay;
+mod repo_error;
 mod rest;
 mod route;
 mod service;
 mod signature;
 
 pub use access::Access;
+#[doc(inline)]
+pub use bastide_macros::{ApiError, service};
 pub use caching::Cached;
 pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
 pub use http::{
     Body, BodyStream, Broken, Drain, HttpEntry, HttpOptions, RawBody, RawHead, RawRequest,
     RawResponse, ServeError, Server,
 };
+pub use into_service::IntoService;
 pub use limit::{LimitRule, LimitTextError};
 pub use method::{Guarded, Method, Outline};
 pub use openapi::openapi;
@@ -75,3 +84,13 @@ pub use rest::Rest;
 pub use route::{GuardedRoute, Route, RouteEntry, RouteOutline, SignedRoute};
 pub use service::{Entry, Listed, Registry, RegistryError, Service};
 pub use signature::{HmacSha256, ShortSecret, Signature, SignedField, Verified};
+
+/// What macros write names these here, so that an author needs no crate beside this one.
+#[doc(hidden)]
+pub mod expansion {
+    pub use bastide_auth::Policy;
+    pub use bastide_context::{Cx, Known, Public, Tenant};
+    pub use {schemars, serde};
+
+    pub use crate::declared::{count, joined};
+}

@@ -8,7 +8,8 @@ use bastide_context::{DeadlinePassed, Refused};
 use serde::Serialize;
 
 /// One answer that is not the one which was asked for. It says nothing about the inside of the process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
 pub struct Problem {
     status: u16,
     code: &'static str,
@@ -39,9 +40,44 @@ pub struct Declared {
 /// The errors of a method: each has a status and a code that stay as they are.
 ///
 /// ```
+/// use bastide_repo::RepoError;
+/// use bastide_rpc::ApiError;
+///
+/// #[derive(Debug, ApiError)]
+/// enum UserError {
+///     /// There is no such user.
+///     #[error(status = 404, code = "user_not_found")]
+///     NotFound,
+///     /// Another user has the address {email}.
+///     ///
+///     /// From here on for readers of the source alone.
+///     #[error(status = 409, code = "email_taken")]
+///     EmailTaken { email: String },
+///     #[error(transparent)]
+///     Repo(#[from] RepoError),
+/// }
+///
+/// assert_eq!(UserError::DECLARED[0].code, "user_not_found");
+/// assert!(UserError::DECLARED.iter().any(|problem| problem.code == "stale_version"));
+/// let taken = UserError::EmailTaken { email: "ada@example.org".into() };
+/// assert_eq!(taken.to_string(), "Another user has the address ada@example.org.");
+/// assert_eq!(taken.into_problem().status(), 409);
+/// ```
+///
+/// # The derive
+/// Every variant is one problem. `status` is its HTTP status, 400 to 599; `code` is what programs compare, and one code has one
+/// status everywhere. **What the caller is told is the first paragraph of the doc comment**, in which fields stand in braces, as
+/// in a format string: `{email}`, `{0}`, `{id:?}`. A `transparent` variant answers what the `ApiError` in it answers, all of
+/// whose problems are declared with its own. `#[from]` at the one field of a variant is for `?`.
+///
+/// Written are `ApiError`, `Display` (the same text), `Error`, and `From` for each `#[from]`; the type has to be `Debug`. `thiserror`
+/// is not needed beside it, and both do not stand at one type: their attribute has one name.
+///
+/// By hand the same is:
+/// ```
 /// use bastide_rpc::{ApiError, Declared, Problem};
 ///
-/// enum UserError { NotFound, EmailTaken }
+/// enum UserError { NotFound, EmailTaken { email: String } }
 ///
 /// impl ApiError for UserError {
 ///     const DECLARED: &'static [Declared] = &[
@@ -51,12 +87,19 @@ pub struct Declared {
 ///
 ///     fn into_problem(self) -> Problem {
 ///         match self {
-///             Self::NotFound => Problem::new(404, "user_not_found", "there is no such user"),
-///             Self::EmailTaken => Problem::new(409, "email_taken", "another user has this address"),
+///             Self::NotFound => Problem::new(404, "user_not_found", "There is no such user."),
+///             Self::EmailTaken { email } => {
+///                 Problem::new(409, "email_taken", format!("Another user has the address {email}."))
+///             }
 ///         }
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what callers are told",
+    label = "no `ApiError`",
+    note = "derive it: `#[derive(Debug, ApiError)]`, with `#[error(status = 404, code = \"..\")]` at each variant"
+)]
 pub trait ApiError: Send + 'static {
     /// All that [`ApiError::into_problem`] can give.
     const DECLARED: &'static [Declared];

@@ -8,6 +8,7 @@ use semver::Version;
 
 use crate::access::Access;
 use crate::caching::Cached;
+use crate::limit::LimitTextError;
 use crate::method::Method;
 use crate::rest::{Members, Rest};
 use crate::route::{Route, RouteEntry};
@@ -72,6 +73,9 @@ pub enum RegistryError {
         /// The path.
         path: &'static str,
     },
+    /// A method's limit is none.
+    #[error(transparent)]
+    Limit(#[from] LimitTextError),
     /// A member in a tag that the input does not have.
     #[error("the tag {tag:?} of `{entry}` names `{member}`, which is no member of its input")]
     TagMember {

@@ -4,6 +4,7 @@
 
 mod caching;
 mod http;
+mod macros;
 mod matrix;
 mod openapi;
 mod own;
