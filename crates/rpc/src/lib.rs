@@ -51,6 +51,7 @@ mod access;
 mod caching;
 mod declared;
 mod dispatch;
+mod files;
 mod http;
 mod input;
 mod into_service;
@@ -71,8 +72,9 @@ pub use access::Access;
 pub use bastide_macros::{ApiError, service};
 pub use caching::Cached;
 pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
+pub use files::{FileError, Files};
 pub use http::{
-    Body, BodyStream, Broken, Drain, HttpEntry, HttpOptions, RawBody, RawHead, RawRequest,
+    Body, BodyStream, Broken, Content, Drain, HttpEntry, HttpOptions, RawBody, RawHead, RawRequest,
     RawResponse, ServeError, Server,
 };
 pub use into_service::IntoService;

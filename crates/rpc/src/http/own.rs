@@ -40,7 +40,7 @@ where
     let (result, quota) = entering.await;
     match result {
         Ok(response) => Answer::Own {
-            response: response.into_response(),
+            response: response.into_response(&parts.method, &parts.headers),
             quota,
         },
         Err(problem) => Answer::Outcome {

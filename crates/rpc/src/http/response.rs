@@ -1,14 +1,18 @@
 //! What a route answers with.
 
+use std::io;
+use std::path::Path;
+
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method as Verb, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use serde::Serialize;
 
 use super::answer::{Body, Broken};
+use super::content::Content;
 use crate::problem::Problem;
 
 /// The response of a route. The server adds its own fields: `X-Request-Id`, the limit's, `Date`, those of CORS and of framing; a
@@ -32,6 +36,7 @@ pub struct RawResponse {
 #[derive(Debug)]
 enum Payload {
     Body(Body),
+    Content(Content),
 }
 
 impl RawResponse {
@@ -80,7 +85,22 @@ impl RawResponse {
         Self::new(StatusCode::OK, body).kind(kind)
     }
 
-    /// With this status.
+    /// This content, or the parts of it that are asked for, or nothing where the client has it already: 200, 206, 304, 412 or
+    /// 416. Unless a field says otherwise it is sent with `Cache-Control: private, no-cache`.
+    pub fn content(content: Content) -> Self {
+        Self {
+            status: StatusCode::OK,
+            fields: HeaderMap::new(),
+            payload: Payload::Content(content),
+        }
+    }
+
+    /// The file at this path, as [`Content::file`] has it.
+    pub async fn file(path: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self::content(Content::file(path).await?))
+    }
+
+    /// With this status. What a content is answered with is its own affair.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
@@ -110,15 +130,22 @@ impl RawResponse {
         self
     }
 
-    /// Puts it together.
-    pub(super) fn into_response(self) -> Response<Body> {
+    /// Puts it together, for this request.
+    pub(super) fn into_response(self, verb: &Verb, asked: &HeaderMap) -> Response<Body> {
         let Self {
             status,
             mut fields,
             payload,
         } = self;
         leave_out_the_servers(&mut fields);
-        let Payload::Body(body) = payload;
+        let body = match payload {
+            Payload::Body(body) => body,
+            Payload::Content(content) => {
+                let mut response = content.answer(verb, asked);
+                response.headers_mut().extend(fields);
+                return response;
+            }
+        };
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = fields;

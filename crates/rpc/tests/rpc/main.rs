@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod caching;
+mod files;
 mod http;
 mod macros;
 mod matrix;

@@ -51,10 +51,18 @@ pub(crate) async fn serve(entry: HttpEntry) -> (Server, SocketAddr) {
 }
 
 /// Sends a request over a connection of its own, and gives the response as it begins.
-pub(crate) async fn begin<B>(
+pub(crate) async fn begin<B>(address: SocketAddr, request: Request<B>) -> http::Response<Incoming>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    try_begin(address, request).await.unwrap()
+}
+
+/// The same where the connection may end before the response begins.
+pub(crate) async fn try_begin<B>(
     address: SocketAddr,
     mut request: Request<B>,
-) -> http::Response<Incoming>
+) -> hyper::Result<http::Response<Incoming>>
 where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -64,7 +72,7 @@ where
     request
         .headers_mut()
         .insert("host", "example.test".parse().unwrap());
-    sender.send_request(request).await.unwrap()
+    sender.send_request(request).await
 }
 
 /// Sends a request over a connection of its own, and gives the response once it is whole.
