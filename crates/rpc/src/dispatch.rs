@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bastide_auth::{AuthError, Identity, ServiceKeys, TenantId, Verifier};
@@ -20,12 +21,14 @@ use crate::caching::Invalidation;
 use crate::http::{Fault, RawRequest, RawResponse};
 use crate::input;
 use crate::limit::{LimitRule, Limits};
+use crate::method::Work;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::replay::Taking;
 use crate::route::{Behind, RouteEntry};
 use crate::service::{Entry, Registry, RegistryError};
 use crate::signature::Verified;
+use crate::stream::{Counted, Items, Output};
 
 /// One call, whichever way it came in: a request, an item of a batch, a frame of a socket.
 ///
@@ -82,8 +85,8 @@ struct Caller<'a> {
 /// What became of a call.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The output as JSON, or what went wrong.
-    pub result: Result<Bytes, Problem>,
+    /// What the method gave, or what went wrong.
+    pub result: Result<Output, Problem>,
     /// The caller's limit after this call, where the method has one.
     pub quota: Option<Quota>,
 }
@@ -172,17 +175,24 @@ impl Dispatcher {
         deadline(granted, entry.route().time().unwrap_or(self.timeout))
     }
 
-    /// Carries a call out.
-    pub async fn dispatch<I>(&self, invocation: Invocation<'_, I>) -> Outcome
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Carries a call out; of a stream, until it begins.
+    pub async fn dispatch<I>(self: &Arc<Self>, invocation: Invocation<'_, I>) -> Outcome
     where
         I: Future<Output = Result<Bytes, Problem>> + Send,
     {
         let started = Instant::now();
         let number = invocation.entry.number();
         let mut quota = None;
-        let result = self.line(invocation, &mut quota).await;
-        let problem = result.as_ref().err();
-        self.metrics.count(number, started.elapsed(), problem);
+        let result = self.line(invocation, started, &mut quota).await;
+        // A stream is counted when it ends.
+        if !matches!(result, Ok(Output::Stream(_))) {
+            let problem = result.as_ref().err();
+            self.metrics.count(number, started.elapsed(), problem);
+        }
         Outcome { result, quota }
     }
 
@@ -238,10 +248,11 @@ impl Dispatcher {
 
     /// Every station in order. What a station refuses, the ones behind it never see.
     async fn line<I>(
-        &self,
+        self: &Arc<Self>,
         invocation: Invocation<'_, I>,
+        started: Instant,
         quota: &mut Option<Quota>,
-    ) -> Result<Bytes, Problem>
+    ) -> Result<Output, Problem>
     where
         I: Future<Output = Result<Bytes, Problem>> + Send,
     {
@@ -268,8 +279,19 @@ impl Dispatcher {
         // Not by way of `pass`, which makes the future of every call larger.
         let inside = async |call, identity: Option<Identity>, ()| {
             let input = input.await?;
-            let work = method.prepare(call, identity.clone(), &input)?;
-            self.run(entry, identity.as_ref(), &input, work).await
+            let identity = identity.as_ref();
+            match method.prepare(call, identity.cloned(), &input)? {
+                Work::Unary(work) => {
+                    let output = self.run(entry, identity, &input, work).await?;
+                    Ok(Output::Whole(output))
+                }
+                Work::Stream(work) => {
+                    let items = work.await?;
+                    let counted = Counted::new(self, entry.number(), started);
+                    let items = Items::open(items, self, credentials, identity, counted);
+                    Ok(Output::Stream(items))
+                }
+            }
         };
         self.pass_proven(door, caller, quota, async || Ok(()), inside)
             .await
@@ -361,7 +383,7 @@ impl Dispatcher {
     }
 
     /// Who the caller is. At a public entry bad credentials are no credentials: who signs in again still has the old ones.
-    async fn identify(
+    pub(crate) async fn identify(
         &self,
         credentials: &Credentials,
         is_public: bool,

@@ -1,17 +1,20 @@
-//! Calls over HTTP: `POST /rpc/{service}@{version}/{method}`, batches at `POST /rpc`, and the paths that methods have of
-//! their own.
+//! Calls over HTTP: `POST /rpc/{service}@{version}/{method}`, batches at `POST /rpc`, the paths that methods have of
+//! their own, and the WebSocket.
 
 mod answer;
 mod batch;
 mod body;
 mod conditions;
 mod content;
+mod drain;
 mod head;
 mod own;
 mod range;
 mod request;
 mod response;
 mod serve;
+mod sse;
+mod websocket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +32,9 @@ use crate::openapi::openapi;
 use crate::problem::Problem;
 use crate::rest::Rest;
 use crate::service::{AtPath, Entry};
+use crate::stream::{Items, Output};
 use answer::Answer;
+use drain::Draining;
 use head::Head;
 
 pub use answer::{Body, Broken};
@@ -55,6 +60,24 @@ pub struct HttpOptions {
     pub max_batch: usize,
     /// How many calls of a batch are under way at once; 8.
     pub batch_concurrency: usize,
+    /// How often the caller of a stream is looked at again, so how long a stream may outlive its session; 5 s.
+    pub stream_recheck: Duration,
+    /// How long a stream of server-sent events may be silent before a comment says that it is alive; 15 s.
+    pub sse_keep_alive: Duration,
+    /// Where a WebSocket is opened; `/ws`. `None`: nowhere.
+    pub websocket_path: Option<String>,
+    /// The origins, as `https://app.example`, whose pages may open a WebSocket beside those of the own host; none. Programs that
+    /// are no browsers name no origin and are not asked for one.
+    pub websocket_origins: Vec<String>,
+    /// Longest message of a WebSocket's client in bytes; 1 MiB.
+    pub max_frame: usize,
+    /// How many calls of one WebSocket are under way at once; 32.
+    pub socket_concurrency: usize,
+    /// How often a WebSocket's client is asked for a sign of life; 15 s.
+    pub ping_interval: Duration,
+    /// How long a WebSocket's client may send nothing at all, not even the answer to a ping, and how long it may take over
+    /// one frame, before it is given up; 45 s. Longer than `ping_interval`.
+    pub ping_timeout: Duration,
 }
 
 impl Default for HttpOptions {
@@ -66,6 +89,14 @@ impl Default for HttpOptions {
             keep_alive_timeout: Duration::from_secs(65),
             max_batch: 50,
             batch_concurrency: 8,
+            stream_recheck: Items::RECHECK,
+            sse_keep_alive: Duration::from_secs(15),
+            websocket_path: Some("/ws".to_owned()),
+            websocket_origins: Vec::new(),
+            max_frame: 1 << 20,
+            socket_concurrency: 32,
+            ping_interval: Duration::from_secs(15),
+            ping_timeout: Duration::from_secs(45),
         }
     }
 }
@@ -76,15 +107,32 @@ pub struct HttpEntry {
     dispatcher: Arc<Dispatcher>,
     options: HttpOptions,
     document: Option<Bytes>,
+    draining: Draining,
 }
 
 impl HttpEntry {
     /// Answers with these methods.
+    ///
+    /// # Panics
+    /// If a method has the path at which a WebSocket is opened: it could never be called there.
     pub fn new(dispatcher: Arc<Dispatcher>, options: HttpOptions) -> Self {
+        if let Some(path) = &options.websocket_path {
+            let is_there = |entry: &&Entry| {
+                let rest = entry.method().rest();
+                rest.is_some_and(|rest| rest.path() == path)
+            };
+            if let Some(entry) = dispatcher.registry().entries().iter().find(is_there) {
+                let name = entry.full_name();
+                panic!(
+                    "`{name}` and WebSockets are both at {path}; give `websocket_path` another value, or `None`"
+                );
+            }
+        }
         Self {
             dispatcher,
             options,
             document: None,
+            draining: Draining::default(),
         }
     }
 
@@ -110,7 +158,11 @@ impl HttpEntry {
             self.dispatcher.deadline(head.granted),
         );
         let id = call.request_id();
-        let answer = self.route(&parts, &head, call, body).await;
+        let answer = if self.options.websocket_path.as_deref() == Some(parts.uri.path()) {
+            websocket::open(self, &parts, head)
+        } else {
+            self.route(&parts, &head, call, body).await
+        };
         let is_head = parts.method == Verb::HEAD;
         answer
             .unwrap_or_else(Answer::Problem)
@@ -185,6 +237,7 @@ impl HttpEntry {
     where
         I: Future<Output = Result<Bytes, Problem>> + Send,
     {
+        let id = call.request_id();
         let invocation = Invocation {
             entry,
             input,
@@ -193,6 +246,16 @@ impl HttpEntry {
             peer: head.peer,
         };
         let Outcome { result, quota } = self.dispatcher.dispatch(invocation).await;
+        let result = match result {
+            Ok(Output::Whole(json)) => Ok(json),
+            Err(problem) => Err(problem),
+            Ok(Output::Stream(items)) => {
+                let items = items.recheck(self.options.stream_recheck);
+                let keep_alive = self.options.sse_keep_alive;
+                let events = sse::events(items, id, keep_alive, self.draining.notice());
+                return Answer::Events { events, quota };
+            }
+        };
         Answer::Outcome { result, quota }
     }
 

@@ -3,20 +3,32 @@
 //! A [`Method`] is a name, a stated policy and the code behind it; a [`Service`] is methods under a version; the
 //! [`Dispatcher`] takes an [`Invocation`] to its method. [`Server`] brings calls from sockets.
 //!
+//! # Ways
+//! - `POST /rpc/{service}@{version}/{method}`, and the path of a method's own. A method's stream is answered as server-sent
+//!   events: `data` with each item and its running number as `id`, then `end`, or `problem` with a problem document.
+//! - `POST /rpc`: a batch.
+//! - A WebSocket at `/ws`, with JSON in text frames. Its client sends
+//!   `{"id":1,"call":"users@1.0.0/find","input":{..},"timeoutMs":500}`, `{"id":1,"cancel":true}` or
+//!   `{"authenticate":{"token":".."}}`, whose token the calls after it show. Each call is answered under its id: with
+//!   `{"id":1,"status":200,"output":..}`, with `{"id":1,"item":..}` for each item of a stream and `{"id":1,"end":true}` after
+//!   them, or with `{"id":1,"status":403,"problem":{..}}`. An id is free again after its call's last frame. A problem without an
+//!   id is one of a frame that was no call.
+//!
 //! # Invariants
-//! - **One dispatch path.** A request, an item of a batch, a path of a method's own: each becomes an [`Invocation`], and the
-//!   stations in `dispatch.rs` are the only ones that decide about it.
+//! - **One dispatch path.** A request, an item of a batch, a path of a method's own, a frame of a WebSocket: each becomes an
+//!   [`Invocation`], and the stations in `dispatch.rs` are the only ones that decide about it.
 //! - **No entry without policy.** A method has no handler before its policy is stated, and the policy decides what the handler
 //!   may know of its caller: who lets strangers in cannot ask for a tenant.
 //! - **Nothing of the request is identity.** Credentials are handed to the verifier; no member of an input and no field but
 //!   those of credentials is looked at.
 //! - **A deadline cancels.** When it passes, the handler's future is dropped; a caller may ask for less time and never gets
 //!   more.
+//! - **A stream is its caller's.** It is made no faster than it is read, and ends with its reader, its token or its session.
 //! - **Wrong input is named**, member by member, and nothing inside is told to anybody.
 //!
 //! # What it deliberately does not do
 //! No middleware: what has to happen to every call is a station, what one method needs is in its code. No extraction by
-//! type: a method's input is one value with a schema.
+//! type: a method's input is one value with a schema. No resuming: a stream that broke off is begun anew.
 //!
 //! # Example
 //! ```
@@ -66,6 +78,7 @@ mod rest;
 mod route;
 mod service;
 mod signature;
+mod stream;
 
 pub use access::Access;
 #[doc(inline)]
@@ -79,13 +92,14 @@ pub use http::{
 };
 pub use into_service::IntoService;
 pub use limit::{LimitRule, LimitTextError};
-pub use method::{Guarded, Method, Outline};
+pub use method::{Guarded, Method, One, OneOrMany, Outline};
 pub use openapi::openapi;
 pub use problem::{ApiError, Declared, FieldError, Problem};
 pub use rest::Rest;
 pub use route::{GuardedRoute, Route, RouteEntry, RouteOutline, SignedRoute};
 pub use service::{Entry, Listed, Registry, RegistryError, Service};
 pub use signature::{HmacSha256, ShortSecret, Signature, SignedField, Verified};
+pub use stream::{Items, Output};
 
 /// What macros write names these here, so that an author needs no crate beside this one.
 #[doc(hidden)]

@@ -9,9 +9,11 @@ use bastide_auth::{Identity, Policy};
 use bastide_context::{Call, Cx, Known, Public, Scope, Tenant};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, Stream, StreamExt as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::caching::{Cached, Template};
@@ -64,6 +66,7 @@ pub struct Method {
     input: Described,
     output: Described,
     problems: &'static [Declared],
+    is_stream: bool,
     prepare: Box<Prepare>,
 }
 
@@ -71,7 +74,12 @@ pub struct Method {
 type Prepare = dyn Fn(Call, Option<Identity>, &[u8]) -> Result<Work, Problem> + Send + Sync;
 
 /// A call that was admitted and understood; nothing happens before it is polled.
-pub(crate) type Work = BoxFuture<'static, Result<Bytes, Problem>>;
+pub(crate) enum Work {
+    /// It gives one output.
+    Unary(BoxFuture<'static, Result<Bytes, Problem>>),
+    /// It gives a stream of them.
+    Stream(BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, Problem>>, Problem>>),
+}
 
 /// Makes the JSON Schema of a type.
 pub(crate) type Described = fn(&mut SchemaGenerator) -> Schema;
@@ -84,15 +92,39 @@ pub struct Outline {
     timeout: Option<Duration>,
 }
 
-/// A method whose policy is stated; `S` is what its handler may know of the caller.
-pub struct Guarded<S> {
+/// A method whose policy is stated; `S` is what its handler may know of the caller, `G` what is known of what it gives.
+///
+/// What is said of one output cannot be said of a stream:
+/// ```compile_fail
+/// use std::time::Duration;
+/// use bastide_auth::Policy;
+/// use bastide_context::Cx;
+/// use bastide_rpc::{Cached, Method, Problem};
+/// let items = || futures_util::stream::iter([Ok::<_, Problem>(1)]);
+/// let method = Method::named("count")
+///     .policy(Policy::identified())
+///     .cached(Cached::lasting(Duration::from_secs(1)))
+///     .stream(move |_: Cx, _: ()| async move { Ok::<_, Problem>(items()) });
+/// ```
+pub struct Guarded<S, G = OneOrMany> {
     outline: Outline,
     access: Access,
     limit: Option<LimitRule>,
     cached: Option<Cached>,
     invalidates: Vec<Template>,
-    scope: PhantomData<S>,
+    kind: PhantomData<(S, G)>,
 }
+
+/// A method that may still become one with a stream of outputs.
+#[derive(Debug)]
+pub enum OneOrMany {}
+
+/// A method of which something was said that holds for one output alone.
+#[derive(Debug)]
+pub enum One {}
+
+/// A stream lives as long as its caller wants it, so what its handler does for it has no deadline.
+const UNBOUNDED: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 impl Method {
     /// Begins a method. Names are of `a-z 0-9 _`, as in Rust.
@@ -144,7 +176,12 @@ impl Method {
         &self.invalidates
     }
 
-    /// How long it may take at most, if it says so itself.
+    /// Whether it gives a stream of outputs.
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// How long it may take at most, if it says so itself; of a stream, until it begins.
     pub fn timeout(&self) -> Option<Duration> {
         self.outline.timeout
     }
@@ -158,7 +195,7 @@ impl Method {
         (self.input)(generator)
     }
 
-    /// The JSON Schemas of input and output, with their definitions in the generator.
+    /// The JSON Schemas of input and output, or of each item, with their definitions in the generator.
     pub fn schemas(&self, generator: &mut SchemaGenerator) -> (Schema, Schema) {
         ((self.input)(generator), (self.output)(generator))
     }
@@ -180,7 +217,7 @@ impl Outline {
         self
     }
 
-    /// How long it may take; the server's limit holds too.
+    /// How long it may take, a stream until it begins; the server's limit holds too.
     pub fn within(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -238,28 +275,28 @@ impl Outline {
             limit: None,
             cached: None,
             invalidates: Vec::new(),
-            scope: PhantomData,
+            kind: PhantomData,
         }
     }
 }
 
-impl Guarded<Tenant> {
+impl<G> Guarded<Tenant, G> {
     /// Its outputs are kept, apart for each tenant.
-    pub fn cached(mut self, cached: Cached) -> Self {
+    pub fn cached(mut self, cached: Cached) -> Guarded<Tenant, One> {
         self.cached = Some(cached);
-        self
+        self.of_one_output()
     }
 }
 
-impl Guarded<Public> {
+impl<G> Guarded<Public, G> {
     /// Its outputs are kept: one for strangers, apart for each tenant whose callers are known.
-    pub fn cached(mut self, cached: Cached) -> Self {
+    pub fn cached(mut self, cached: Cached) -> Guarded<Public, One> {
         self.cached = Some(cached);
-        self
+        self.of_one_output()
     }
 }
 
-impl<S: Scope> Guarded<S> {
+impl<S: Scope, G> Guarded<S, G> {
     /// How often one caller may call it: a user of a tenant, or an address where nobody is known.
     pub fn limit(mut self, rule: LimitRule) -> Self {
         self.limit = Some(rule);
@@ -267,9 +304,9 @@ impl<S: Scope> Guarded<S> {
     }
 
     /// When a call ends, outputs under these tags are void; `{name}` is the input's member of that name.
-    pub fn invalidates(mut self, tags: impl IntoIterator<Item = &'static str>) -> Self {
+    pub fn invalidates(mut self, tags: impl IntoIterator<Item = &'static str>) -> Guarded<S, One> {
         self.invalidates = tags.into_iter().map(Template::new).collect();
-        self
+        self.of_one_output()
     }
 
     /// The code behind it.
@@ -287,17 +324,20 @@ impl<S: Scope> Guarded<S> {
                 let cx = Cx::<S>::enter(call, identity)?;
                 let input: I = input::read(bytes)?;
                 let handler = handler.clone();
-                Ok(Box::pin(async move {
-                    let output = handler(cx, input).await.map_err(ApiError::into_problem)?;
-                    match serde_json::to_vec(&output) {
-                        Ok(json) => Ok(json.into()),
-                        Err(error) => {
-                            tracing::error!(%error, "an answer has no JSON form");
-                            Err(Problem::internal())
-                        }
-                    }
-                }))
+                Ok(Work::Unary(Box::pin(async move {
+                    let output = handler(cx, input).await;
+                    json(output)
+                })))
             };
+        self.method::<I, O>(E::DECLARED, false, Box::new(prepare))
+    }
+
+    fn method<I: JsonSchema, O: JsonSchema>(
+        self,
+        problems: &'static [Declared],
+        is_stream: bool,
+        prepare: Box<Prepare>,
+    ) -> Method {
         Method {
             outline: self.outline,
             access: self.access,
@@ -306,8 +346,81 @@ impl<S: Scope> Guarded<S> {
             invalidates: self.invalidates,
             input: |generator| generator.subschema_for::<I>(),
             output: |generator| generator.subschema_for::<O>(),
-            problems: E::DECLARED,
-            prepare: Box::new(prepare),
+            problems,
+            is_stream,
+            prepare,
+        }
+    }
+
+    fn of_one_output(self) -> Guarded<S, One> {
+        Guarded {
+            outline: self.outline,
+            access: self.access,
+            limit: self.limit,
+            cached: self.cached,
+            invalidates: self.invalidates,
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<S: Scope> Guarded<S> {
+    /// The code behind a method that gives a stream of outputs. What the handler refuses is an ordinary problem with its HTTP
+    /// status; a problem after that ends the stream.
+    ///
+    /// The deadline is the handler's. The stream lives on until it ends, the caller leaves, or the caller's token or session
+    /// is no longer good. Then it is dropped, which cancels what it does. It is asked for an item when its reader has room.
+    ///
+    /// ```
+    /// use bastide_auth::Policy;
+    /// use bastide_context::Cx;
+    /// use bastide_rpc::{Method, Problem};
+    /// use futures_util::stream;
+    ///
+    /// #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// struct Count { to: u32 }
+    ///
+    /// let method = Method::named("count").policy(Policy::identified()).stream(|_: Cx, input: Count| async move {
+    ///     if input.to > 1_000 {
+    ///         return Err(Problem::new(422, "too_far", "count to 1000 at most"));
+    ///     }
+    ///     Ok(stream::iter((1..=input.to).map(Ok)))
+    /// });
+    /// assert!(method.is_stream());
+    /// ```
+    pub fn stream<I, O, E, F, Fut, Items>(self, handler: F) -> Method
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        E: ApiError,
+        F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Items, E>> + Send + 'static,
+        Items: Stream<Item = Result<O, E>> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        let prepare =
+            move |call: Call, identity: Option<Identity>, bytes: &[u8]| -> Result<Work, Problem> {
+                let end = Instant::now() + UNBOUNDED;
+                let call = Call::incoming(call.request_id(), call.trace(), end);
+                let cx = Cx::<S>::enter(call, identity)?;
+                let input: I = input::read(bytes)?;
+                let handler = handler.clone();
+                Ok(Work::Stream(Box::pin(async move {
+                    let items = handler(cx, input).await.map_err(ApiError::into_problem)?;
+                    Ok(items.map(json).boxed())
+                })))
+            };
+        self.method::<I, O>(E::DECLARED, true, Box::new(prepare))
+    }
+}
+
+fn json<O: Serialize, E: ApiError>(output: Result<O, E>) -> Result<Bytes, Problem> {
+    let output = output.map_err(ApiError::into_problem)?;
+    match serde_json::to_vec(&output) {
+        Ok(json) => Ok(json.into()),
+        Err(error) => {
+            tracing::error!(%error, "an answer has no JSON form");
+            Err(Problem::internal())
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bastide_telemetry::metrics::{Counter, Histogram, Registry, Shard};
+use bastide_telemetry::metrics::{Counter, Gauge, Histogram, Registry, Shard};
 
 use crate::problem::Problem;
 use crate::service::Entry;
 
 /// What `rpc_requests_total{service,version,method,status}` and `rpc_request_duration_seconds{service,version,method}` are
-/// made of. `status` is that of HTTP, whichever way the call came.
+/// made of. `status` is that of HTTP, whichever way the call came. A stream is counted when it ends; until then it is one of
+/// `rpc_open_streams{service,version,method}`.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     /// One for all calls: a shard keeps what it counted for good.
@@ -23,6 +24,8 @@ struct OfMethod {
     time: Arc<Histogram>,
     /// Found once: what most calls end with.
     succeeded: Arc<Counter>,
+    /// Of a method that gives streams.
+    streams: Option<Arc<Gauge>>,
 }
 
 /// As many as HTTP has in use.
@@ -44,6 +47,13 @@ impl Metrics {
             entries.len(),
         );
         let times = times.shard();
+        let streams = registry.family::<Gauge>(
+            "rpc_open_streams",
+            "Streams that methods have begun and not ended",
+            &["service", "version", "method"],
+            entries.len(),
+        );
+        let streams = streams.shard();
         let methods = entries.iter().map(|entry| {
             let labels = [
                 entry.service(),
@@ -55,12 +65,28 @@ impl Metrics {
             OfMethod {
                 time: times.series(&[service, version, method]),
                 succeeded: requests.series(&[service, version, method, "200"]),
+                streams: entry
+                    .method()
+                    .is_stream()
+                    .then(|| streams.series(&[service, version, method])),
                 labels,
             }
         });
         Self {
             methods: methods.collect(),
             requests,
+        }
+    }
+
+    pub(crate) fn stream_opened(&self, number: usize) {
+        if let Some(streams) = &self.methods[number].streams {
+            streams.add(1);
+        }
+    }
+
+    pub(crate) fn stream_ended(&self, number: usize) {
+        if let Some(streams) = &self.methods[number].streams {
+            streams.add(-1);
         }
     }
 

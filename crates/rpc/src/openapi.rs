@@ -169,9 +169,15 @@ fn body(input: &Schema) -> Value {
 }
 
 fn responses(method: &Method, output: &Schema) -> Value {
-    let mut responses = json!({
-        "200": {"description": "The output.", "content": {"application/json": {"schema": output}}},
-    });
+    let given = if method.is_stream() {
+        json!({
+            "description": "Server-sent events: one with `data` for each item, then `end` or, with a problem document, `problem`.",
+            "content": {"text/event-stream": {"schema": output}},
+        })
+    } else {
+        json!({"description": "The output.", "content": {"application/json": {"schema": output}}})
+    };
+    let mut responses = json!({"200": given});
     let mut problems: BTreeSet<Declared> = method.problems().iter().copied().collect();
     problems.extend(
         INPUT

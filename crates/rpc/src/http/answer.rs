@@ -35,6 +35,17 @@ pub(super) enum Answer {
         response: Response<Body>,
         quota: Option<Quota>,
     },
+    /// Server-sent events, as they come.
+    Events {
+        events: UnsyncBoxBody<Bytes, Broken>,
+        quota: Option<Quota>,
+    },
+    /// From here on the connection is a WebSocket; with the proof that the request was understood.
+    WebSocket {
+        accept: HeaderValue,
+    },
+    /// Only a WebSocket is at this path.
+    WebSocketOnly(Problem),
 }
 
 impl Answer {
@@ -80,6 +91,30 @@ impl Answer {
                 *response.headers_mut() = fields;
                 return response;
             }
+            Self::Events { events, quota } => {
+                if let Some(quota) = quota {
+                    put_quota(&mut fields, &quota);
+                }
+                let kind = HeaderValue::from_static("text/event-stream");
+                fields.insert(header::CONTENT_TYPE, kind);
+                let body = if is_head {
+                    Body::Left(Full::default())
+                } else {
+                    Body::Right(events)
+                };
+                return response(200, fields, body);
+            }
+            Self::WebSocket { accept } => {
+                put_upgrade(&mut fields);
+                fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+                return response(101, fields, Body::Left(Full::default()));
+            }
+            Self::WebSocketOnly(problem) => {
+                put_upgrade(&mut fields);
+                let version = HeaderValue::from_static("13");
+                fields.insert(header::SEC_WEBSOCKET_VERSION, version);
+                Err(problem)
+            }
             Self::Outcome { result, quota } => {
                 if let Some(quota) = quota {
                     put_quota(&mut fields, &quota);
@@ -112,12 +147,21 @@ impl Answer {
             fields.insert(header::CONTENT_LENGTH, body.len().into());
         }
         let body = if is_head { Bytes::new() } else { body };
-        let mut response = Response::new(Body::Left(Full::new(body)));
-        *response.status_mut() =
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        *response.headers_mut() = fields;
-        response
+        response(status, fields, Body::Left(Full::new(body)))
     }
+}
+
+fn response(status: u16, fields: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = fields;
+    response
+}
+
+fn put_upgrade(fields: &mut HeaderMap) {
+    fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// A route's response with the server's fields. Of its own it may say how long it is to be kept.

@@ -13,6 +13,7 @@ use super::head::Head;
 use crate::dispatch::{Invocation, Outcome};
 use crate::input;
 use crate::problem::Problem;
+use crate::stream::Output;
 
 /// `{"method": "users@1.0.0/find", "input": {..}}`; an `id` of the caller's comes back with the answer.
 #[derive(Deserialize)]
@@ -67,6 +68,7 @@ async fn one(entry: &HttpEntry, item: Item, head: &Head, call: &Call) -> Answere
             "method_not_found",
             "no method of this name",
         )),
+        Some(found) if found.method().is_stream() => Err(stream_in_batch()),
         Some(found) => {
             let invocation = Invocation {
                 entry: found,
@@ -78,7 +80,10 @@ async fn one(entry: &HttpEntry, item: Item, head: &Head, call: &Call) -> Answere
                 peer: head.peer,
             };
             let Outcome { result, quota: _ } = entry.dispatcher.dispatch(invocation).await;
-            result
+            result.and_then(|output| match output {
+                Output::Whole(json) => Ok(json),
+                Output::Stream(_) => Err(stream_in_batch()),
+            })
         }
     };
     let raw = |bytes: Bytes| {
@@ -99,4 +104,12 @@ async fn one(entry: &HttpEntry, item: Item, head: &Head, call: &Call) -> Answere
             problem: raw(problem.to_json(call.request_id().to_text().as_str()).into()),
         },
     }
+}
+
+fn stream_in_batch() -> Problem {
+    Problem::new(
+        400,
+        "stream_in_batch",
+        "the method gives a stream, for which an answer of a batch has no room; call it by itself",
+    )
 }

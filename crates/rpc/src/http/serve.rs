@@ -84,20 +84,25 @@ impl Server {
         Ok(())
     }
 
-    /// Accepts no more, lets the requests under way finish, and returns when all have or this time has passed.
+    /// Accepts no more, lets the calls under way finish, and returns when all have or this time has passed. Streams end with
+    /// the problem `draining`, so that their callers begin them elsewhere; a WebSocket is closed when its last call is
+    /// answered, and cut off when the time has passed.
     pub async fn drain(mut self, limit: Duration) -> Drain {
         self.stop.send_replace(true);
+        self.entry.draining.begin();
         let all = async {
             for listener in std::mem::take(&mut self.listeners) {
                 if let Ok(connections) = listener.await {
                     connections.shutdown().await;
                 }
             }
+            self.entry.draining.finished().await;
         };
-        match tokio::time::timeout(limit, all).await {
-            Ok(()) => Drain::Complete,
-            Err(_) => Drain::CutOff,
+        if tokio::time::timeout(limit, all).await.is_ok() {
+            return Drain::Complete;
         }
+        self.entry.draining.cut();
+        Drain::CutOff
     }
 
     fn serve(&mut self, listener: impl Accept) {
@@ -124,7 +129,7 @@ impl Server {
                     let entry = entry.clone();
                     async move { Ok::<_, std::convert::Infallible>(entry.answer(request, peer).await) }
                 });
-                let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
                 let connection = connections.watch(connection);
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {

@@ -9,7 +9,8 @@ use bastide_cache::{Cache, CacheOptions};
 use bastide_config::Secret;
 use bastide_context::{Call, Cx, Public};
 use bastide_rpc::{
-    Cached, Credentials, Dispatcher, Invocation, Method, Problem, Registry, RegistryError, Service,
+    Cached, Credentials, Dispatcher, Invocation, Method, Output, Problem, Registry, RegistryError,
+    Service,
 };
 use bastide_store::Store;
 use bastide_telemetry::metrics;
@@ -86,11 +87,11 @@ fn secret() -> Secret {
     Secret::new("a secret of at least thirty-two bytes")
 }
 
-async fn dispatcher(store: &Store, worked: &Arc<AtomicU32>) -> Dispatcher {
+async fn dispatcher(store: &Store, worked: &Arc<AtomicU32>) -> Arc<Dispatcher> {
     let cache = Cache::new(store, CacheOptions::default()).await.unwrap();
     let registry = Registry::new([notes(worked)]).unwrap();
     let dispatcher = Dispatcher::new(registry, &metrics::Registry::new(), Some(cache)).unwrap();
-    dispatcher.verifier(Verifier::new(Keys::hs256(&secret()).unwrap()))
+    Arc::new(dispatcher.verifier(Verifier::new(Keys::hs256(&secret()).unwrap())))
 }
 
 fn by(subject: &str, tenant: &str) -> Credentials {
@@ -99,7 +100,7 @@ fn by(subject: &str, tenant: &str) -> Credentials {
 }
 
 async fn call(
-    dispatcher: &Dispatcher,
+    dispatcher: &Arc<Dispatcher>,
     who: &Credentials,
     method: &str,
     input: Value,
@@ -115,10 +116,11 @@ async fn call(
         call: Call::within(Duration::from_secs(5)),
         peer: None,
     };
-    let result = dispatcher.dispatch(invocation).await.result;
-    result
-        .map(|json| serde_json::from_slice(&json).unwrap())
-        .map_err(|problem| problem.status())
+    match dispatcher.dispatch(invocation).await.result {
+        Ok(Output::Whole(json)) => Ok(serde_json::from_slice(&json).unwrap()),
+        Ok(Output::Stream(_)) => panic!("no method here gives a stream"),
+        Err(problem) => Err(problem.status()),
+    }
 }
 
 #[tokio::test]

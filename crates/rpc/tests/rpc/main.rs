@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod caching;
+mod connections;
+mod feeds;
 mod files;
 mod http;
 mod macros;
@@ -13,5 +15,7 @@ mod registry;
 mod routes;
 mod serve;
 mod sockets;
+mod streams;
 mod support;
 mod webhooks;
+mod websocket;

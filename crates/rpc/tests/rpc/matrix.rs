@@ -5,6 +5,7 @@ use std::time::Duration;
 use bastide_auth::SessionId;
 use serde_json::{Value, json};
 
+use crate::connections::{Client, verdict};
 use crate::support::{App, Reply, app, item, post, request};
 
 /// The ways in which a method is called.
@@ -13,84 +14,90 @@ enum Way {
     Rpc,
     Batch,
     Path,
+    /// A frame of a WebSocket.
+    Socket,
+    /// The method's twin that gives a stream, as server-sent events.
+    Events,
+    /// The same over a WebSocket.
+    SocketEvents,
     /// A route under the same policy.
     Own,
 }
 
-const WAYS: [Way; 4] = [Way::Rpc, Way::Batch, Way::Path, Way::Own];
+const WAYS: [Way; 7] = [
+    Way::Rpc,
+    Way::Batch,
+    Way::Path,
+    Way::Socket,
+    Way::Events,
+    Way::SocketEvents,
+    Way::Own,
+];
 
-/// A method, its input, where it is found by a path of its own, and the route that is like it.
+/// A method, the one that gives a stream under the same rules, the input of both, where the method is found by a path of its
+/// own, and the route that is like it.
 struct Target {
     method: &'static str,
+    stream: &'static str,
     input: Value,
     path: (&'static str, &'static str),
     own: (&'static str, &'static str),
 }
 
-const fn target(
-    method: &'static str,
-    input: Value,
-    verb: &'static str,
-    path: &'static str,
-    own: &'static str,
-) -> Target {
-    let (path, own) = ((verb, path), (verb, own));
+fn find(id: &Value) -> Target {
     Target {
-        method,
-        input,
-        path,
-        own,
+        method: "users@1.2.0/find",
+        stream: "feeds@1.0.0/follow",
+        input: json!({"id": id}),
+        path: ("GET", "/users/7"),
+        own: ("GET", "/own/find"),
     }
 }
 
-fn find(id: &Value) -> Target {
-    target(
-        "users@1.2.0/find",
-        json!({"id": id}),
-        "GET",
-        "/users/7",
-        "/own/find",
-    )
-}
-
 fn remove() -> Target {
-    target(
-        "users@1.2.0/remove",
-        json!({"id": 7}),
-        "DELETE",
-        "/users/7",
-        "/own/remove",
-    )
+    Target {
+        method: "users@1.2.0/remove",
+        stream: "feeds@1.0.0/audit",
+        input: json!({"id": 7}),
+        path: ("DELETE", "/users/7"),
+        own: ("DELETE", "/own/remove"),
+    }
 }
 
 fn slow() -> Target {
-    target(
-        "users@1.2.0/slow",
-        json!({}),
-        "POST",
-        "/users/slow",
-        "/own/slow",
-    )
+    Target {
+        method: "users@1.2.0/slow",
+        stream: "feeds@1.0.0/hesitate",
+        input: json!({}),
+        path: ("POST", "/users/slow"),
+        own: ("POST", "/own/slow"),
+    }
 }
 
 impl Way {
-    async fn call(self, app: &App, target: &Target, token: Option<&str>) -> (u16, String) {
+    /// The verdict, and how often code behind an entry ran.
+    async fn call(self, app: App, target: &Target, token: Option<&str>) -> ((u16, String), u32) {
+        let ran = app.ran.clone();
+        let verdict = Box::pin(self.verdict(app, target, token)).await;
+        (verdict, ran.get())
+    }
+
+    async fn verdict(self, app: App, target: &Target, token: Option<&str>) -> (u16, String) {
         let Target {
             method,
+            stream,
             input,
             path: (verb, path),
             own,
         } = target;
         match self {
             Self::Rpc => app.rpc(method, token, input.clone()).await.verdict(),
+            Self::Events => app.rpc(stream, token, input.clone()).await.verdict(),
             Self::Batch => {
                 let batch = json!([item(method, input)]);
                 let reply = app.send(post("/rpc", token, &batch)).await;
                 assert_eq!(reply.status, 200, "{reply:?}");
-                let answer = &reply.json[0];
-                let status = answer["status"].as_u64().unwrap() as u16;
-                let code = answer["problem"]["code"].as_str().unwrap_or_default();
-                (status, code.to_owned())
+                last_frame(&reply.json[0])
             }
             Self::Path => app
                 .send(request(verb, path, token, bytes::Bytes::new()))
@@ -100,8 +107,33 @@ impl Way {
                 .send(request(own.0, own.1, token, bytes::Bytes::new()))
                 .await
                 .verdict(),
+            Self::Socket => {
+                let mut client = Client::open(app.entry, token).await;
+                client.call(1, method, input.clone()).await;
+                last_frame(&client.hear().await)
+            }
+            Self::SocketEvents => {
+                let mut client = Client::open(app.entry, token).await;
+                client.call(1, stream, input.clone()).await;
+                let mut frame = client.hear().await;
+                let mut items = 0;
+                while !frame["item"].is_null() {
+                    items += 1;
+                    frame = client.hear().await;
+                }
+                if items > 0 {
+                    assert_eq!((items, &frame), (2, &json!({"id": 1, "end": true})));
+                    frame = json!({"status": 200});
+                }
+                last_frame(&frame)
+            }
         }
     }
+}
+
+fn last_frame(frame: &Value) -> (u16, String) {
+    let (_, status, code) = verdict(frame);
+    (status as u16, code.to_owned())
 }
 
 /// Every way gives this verdict, and the code behind runs as often as the verdict says.
@@ -113,9 +145,9 @@ async fn every_way_gives(
 ) {
     for way in WAYS {
         let (app, token) = scene().await;
-        let verdict = way.call(&app, &target, token.as_deref()).await;
+        let (verdict, ran) = way.call(app, &target, token.as_deref()).await;
         assert_eq!(verdict, (status, code.to_owned()), "{way:?}");
-        assert_eq!(app.ran.get(), u32::from(status == 200), "{way:?}");
+        assert_eq!(ran, u32::from(status == 200), "{way:?}");
     }
 }
 
@@ -234,14 +266,28 @@ async fn s10_no_tenant() {
 }
 
 #[tokio::test]
+async fn s10_another_tenants_session() {
+    let scene = async || {
+        with(async |app| {
+            // The session is one for `acme`; a token that names another tenant is none of its.
+            app.ada().await;
+            Some(app.token("ada", |claims| claims.tenant("globex")).await)
+        })
+        .await
+    };
+    every_way_gives(scene, find(&json!(7)), 401, "token_invalid").await;
+}
+
+#[tokio::test]
 async fn s11_over_the_limit() {
     let scene = async || {
         with(async |app| {
             let token = app.ada().await;
             for _ in 0..5 {
                 // Refused by the method, and counted all the same.
-                app.rpc("users/find", Some(&token), json!({"id": "x"}))
-                    .await;
+                for method in ["users/find", "feeds/follow"] {
+                    app.rpc(method, Some(&token), json!({"id": "x"})).await;
+                }
                 app.get("/own/find?refuse", Some(&token)).await;
             }
             Some(token)
@@ -253,23 +299,33 @@ async fn s11_over_the_limit() {
 
 #[tokio::test]
 async fn s14_bad_input() {
-    for way in [Way::Rpc, Way::Batch] {
-        for (input, code) in [
-            (json!({"id": -1}), "validation_failed"),
-            (json!({}), "validation_failed"),
-            (json!({"id": 1, "other": 1}), "validation_failed"),
-            (json!([]), "validation_failed"),
-        ] {
+    for input in [
+        json!({"id": -1}),
+        json!({}),
+        json!({"id": 1, "other": 1}),
+        json!([]),
+    ] {
+        for way in WAYS
+            .into_iter()
+            .filter(|way| !matches!(way, Way::Path | Way::Own))
+        {
             let app = app();
             let token = app.ada().await;
-            let target = target("users/find", input, "GET", "/", "/");
-            assert_eq!(
-                way.call(&app, &target, Some(&token)).await,
-                (400, code.to_owned()),
-                "{way:?}"
-            );
-            assert_eq!(app.ran.get(), 0);
+            let mut target = find(&json!(7));
+            target.input = input.clone();
+            let (verdict, ran) = way.call(app, &target, Some(&token)).await;
+            assert_eq!(verdict, (400, "validation_failed".to_owned()), "{way:?}");
+            assert_eq!(ran, 0);
         }
+    }
+    for path in ["/users/-1", "/users/seven", "/users/1?other=1"] {
+        let app = app();
+        let token = app.ada().await;
+        let mut target = find(&json!(7));
+        target.path.1 = path;
+        let (verdict, ran) = Way::Path.call(app, &target, Some(&token)).await;
+        assert_eq!(verdict, (400, "validation_failed".to_owned()), "{path}");
+        assert_eq!(ran, 0);
     }
 }
 

@@ -216,7 +216,7 @@ async fn s16_a_route_reads_json_as_a_method_does() {
 
 #[tokio::test]
 async fn s9_a_handler_sees_the_caller_and_not_its_credentials() {
-    let app = app_of(HttpOptions::default(), |_| vec![service()]);
+    let app = app_of(HttpOptions::default(), |_, _| vec![service()]);
     let token = format!("Bearer {}", app.ada().await);
     let (_server, address) = serve(app.entry).await;
     let fields = [

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::feeds::{Feeds, feeds};
 use crate::own::own;
 
 pub(crate) const NOW: i64 = 1_800_000_000;
@@ -35,7 +36,7 @@ pub(crate) const SERVICE_KEY: &str = "sk_0123456789abcdef0123456789abcdef";
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Find {
-    id: u32,
+    pub(crate) id: u32,
     #[serde(default)]
     tags: Vec<String>,
     #[serde(default)]
@@ -173,6 +174,7 @@ pub(crate) fn users(ran: &Ran) -> Service {
 pub(crate) struct App {
     pub(crate) entry: HttpEntry,
     pub(crate) ran: Ran,
+    pub(crate) feeds: Feeds,
     pub(crate) metrics: metrics::Registry,
     pub(crate) sessions: Sessions,
     pub(crate) time: ClockHandle,
@@ -184,16 +186,21 @@ pub(crate) fn app() -> App {
 }
 
 pub(crate) fn app_with(options: HttpOptions) -> App {
-    app_of(options, |ran| vec![users(ran), own(ran)])
+    app_of(options, |ran, fed| {
+        vec![users(ran), own(ran), feeds(ran, fed)]
+    })
 }
 
 /// The same callers before other entries.
-pub(crate) fn app_of(options: HttpOptions, services: impl FnOnce(&Ran) -> Vec<Service>) -> App {
+pub(crate) fn app_of(
+    options: HttpOptions,
+    services: impl FnOnce(&Ran, &Feeds) -> Vec<Service>,
+) -> App {
     let secret = Secret::new("a secret of at least thirty-two bytes");
     let binding = BindingKey::new(&Secret::new("another secret of thirty-two bytes")).unwrap();
     let (clock, time) = Clock::controlled(Timestamp::from_second(NOW).unwrap());
     let sessions = Sessions::new(&Store::memory()).clock(clock.clone());
-    let ran = Ran::default();
+    let (ran, fed) = (Ran::default(), Feeds::default());
     let metrics = metrics::Registry::new();
     let verifier = Verifier::new(Keys::hs256(&secret).unwrap())
         .sessions(sessions.clone())
@@ -201,7 +208,8 @@ pub(crate) fn app_of(options: HttpOptions, services: impl FnOnce(&Ran) -> Vec<Se
         .clock(clock.clone());
     let key = ServiceKey::new("billing", &Secret::new(SERVICE_KEY)).unwrap();
     let keys = ServiceKeys::new([key.tenant(TenantChoice::Named)]).unwrap();
-    let dispatcher = Dispatcher::new(Registry::new(services(&ran)).unwrap(), &metrics, None)
+    let registry = Registry::new(services(&ran, &fed)).unwrap();
+    let dispatcher = Dispatcher::new(registry, &metrics, None)
         .unwrap()
         .verifier(verifier)
         .service_keys(keys)
@@ -209,6 +217,7 @@ pub(crate) fn app_of(options: HttpOptions, services: impl FnOnce(&Ran) -> Vec<Se
     App {
         entry: HttpEntry::new(Arc::new(dispatcher), options),
         ran,
+        feeds: fed,
         metrics,
         sessions,
         time,

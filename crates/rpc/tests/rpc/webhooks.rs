@@ -80,7 +80,7 @@ pub(crate) fn signed(body: &str, time: i64) -> String {
 fn app() -> (App, ClockHandle) {
     let (clock, time) = Clock::controlled(Timestamp::from_second(NOW).unwrap());
     (
-        app_of(HttpOptions::default(), |ran| vec![hooks(ran, &clock)]),
+        app_of(HttpOptions::default(), |ran, _| vec![hooks(ran, &clock)]),
         time,
     )
 }
