@@ -9,7 +9,7 @@
 //! - `POST /rpc`: a batch.
 //! - A WebSocket at `/ws`, with JSON in text frames. Its client sends
 //!   `{"id":1,"call":"users@1.0.0/find","input":{..},"timeoutMs":500}`, `{"id":1,"cancel":true}` or
-//!   `{"authenticate":{"token":".."}}`, whose token the calls after it show. Each call is answered under its id: with
+//!   `{"authenticate":{"token":".."}}`, whose token the calls after it show (a stream under way keeps its own). Each call is answered under its id: with
 //!   `{"id":1,"status":200,"output":..}`, with `{"id":1,"item":..}` for each item of a stream and `{"id":1,"end":true}` after
 //!   them, or with `{"id":1,"status":403,"problem":{..}}`. An id is free again after its call's last frame. A problem without an
 //!   id is one of a frame that was no call.

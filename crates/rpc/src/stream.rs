@@ -30,8 +30,8 @@ pub enum Output {
 ///
 /// While it is read, its caller is looked at again every [`Items::RECHECK`], or as often as [`Items::recheck`] says: a token
 /// that ended, a session that was revoked and whatever else would refuse a new call ends the stream with the same problem.
-/// That a session was revoked is noticed so much later at most; the end of a token is looked for when it is due. Where the
-/// registry of sessions cannot be asked, the stream ends too, as a call would.
+/// That a session was revoked is noticed so much later at most, and what its registry takes to answer; the end of a token is
+/// looked for when it is due. Where the registry cannot be asked, the stream ends too, as a call would.
 pub struct Items {
     /// `None`: it has ended.
     open: Option<Box<Open>>,
