@@ -60,7 +60,7 @@ pub struct HttpOptions {
     pub max_batch: usize,
     /// How many calls of a batch are under way at once; 8.
     pub batch_concurrency: usize,
-    /// How often the caller of a stream is looked at again, so how long a stream may outlive its session; 5 s.
+    /// How often the caller of a stream is looked at again while it is read, so how long it may outlive its session; 5 s.
     pub stream_recheck: Duration,
     /// How long a stream of server-sent events may be silent before a comment says that it is alive; 15 s.
     pub sse_keep_alive: Duration,
@@ -114,19 +114,11 @@ impl HttpEntry {
     /// Answers with these methods.
     ///
     /// # Panics
-    /// If a method has the path at which a WebSocket is opened: it could never be called there.
+    /// If what the options say about a WebSocket cannot hold: its path is no path, or that of something else, which could never
+    /// be called there; or a client would be given up before it is asked for a sign of life.
     pub fn new(dispatcher: Arc<Dispatcher>, options: HttpOptions) -> Self {
-        if let Some(path) = &options.websocket_path {
-            let is_there = |entry: &&Entry| {
-                let rest = entry.method().rest();
-                rest.is_some_and(|rest| rest.path() == path)
-            };
-            if let Some(entry) = dispatcher.registry().entries().iter().find(is_there) {
-                let name = entry.full_name();
-                panic!(
-                    "`{name}` and WebSockets are both at {path}; give `websocket_path` another value, or `None`"
-                );
-            }
+        if let Err(why) = websocket::check(&options, dispatcher.registry()) {
+            panic!("{why}");
         }
         Self {
             dispatcher,

@@ -12,12 +12,41 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::Answer;
 use super::head::Head;
-use super::{HttpEntry, drain};
+use super::{HttpEntry, HttpOptions, drain};
 use crate::problem::Problem;
+use crate::service::{Entry, Registry};
 use socket::Socket;
 
 /// The only version there is.
 const VERSION: &str = "13";
+
+/// Whether a WebSocket can be what the options say.
+pub(super) fn check(options: &HttpOptions, registry: &Registry) -> Result<(), String> {
+    let Some(path) = &options.websocket_path else {
+        return Ok(());
+    };
+    if !path.starts_with('/') {
+        return Err(format!(
+            "`websocket_path` is {path:?}; a path begins with a slash"
+        ));
+    }
+    let own = path == "/rpc" || path.starts_with("/rpc/") || path == "/openapi.json";
+    let mut methods = registry.entries().iter();
+    let there = methods.find(|entry| {
+        let rest = entry.method().rest();
+        rest.is_some_and(|rest| rest.path() == path)
+    });
+    if own || there.is_some() {
+        let other = there.map_or("the service itself", Entry::full_name);
+        return Err(format!(
+            "`{other}` and a WebSocket are both at {path}; give `websocket_path` another value, or `None`"
+        ));
+    }
+    if options.ping_timeout <= options.ping_interval {
+        return Err("`ping_timeout` has to be longer than `ping_interval`".to_owned());
+    }
+    Ok(())
+}
 
 /// Opens a WebSocket if that is what the request asks for (RFC 6455, 4.2). Nobody is judged yet: calls are.
 pub(super) fn open(entry: &HttpEntry, parts: &Parts, head: Head) -> Result<Answer, Problem> {

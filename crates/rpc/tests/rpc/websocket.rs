@@ -175,6 +175,19 @@ async fn s15_the_path_of_websockets_is_an_option() {
         })
     };
     assert_eq!(elsewhere("/live").get("/live", None).await.status, 426);
+    for path in ["live", "", "/rpc", "/rpc/users/find", "/openapi.json"] {
+        assert!(
+            std::panic::catch_unwind(|| elsewhere(path)).is_err(),
+            "{path}"
+        );
+    }
+    let impatient = || {
+        app_with(HttpOptions {
+            ping_timeout: Duration::from_secs(15),
+            ..HttpOptions::default()
+        })
+    };
+    assert!(std::panic::catch_unwind(impatient).is_err());
     let both = std::panic::catch_unwind(|| elsewhere("/whoami"))
         .err()
         .unwrap();
