@@ -6,6 +6,7 @@ mod batch;
 mod body;
 mod conditions;
 mod content;
+mod cors;
 mod drain;
 mod head;
 mod own;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use bastide_context::Call;
 use bytes::Bytes;
-use http::{Method as Verb, Request, Response};
+use http::{Method as Verb, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as IncomingBody;
 use serde_json::{Map, Value};
@@ -41,6 +42,7 @@ pub use answer::{Body, Broken};
 pub(crate) use body::Fault;
 pub use body::{BodyStream, RawBody};
 pub use content::Content;
+pub use cors::{Cors, CorsError};
 pub use request::{RawHead, RawRequest};
 pub use response::RawResponse;
 pub use serve::{Drain, ServeError, Server};
@@ -78,6 +80,8 @@ pub struct HttpOptions {
     /// How long a WebSocket's client may send nothing at all, not even the answer to a ping, and how long it may take over
     /// one frame, before it is given up; 45 s. Longer than `ping_interval`.
     pub ping_timeout: Duration,
+    /// Which pages of other origins a browser lets call; none, and then no response has a field of CORS.
+    pub cors: Option<Cors>,
 }
 
 impl Default for HttpOptions {
@@ -97,6 +101,7 @@ impl Default for HttpOptions {
             socket_concurrency: 32,
             ping_interval: Duration::from_secs(15),
             ping_timeout: Duration::from_secs(45),
+            cors: None,
         }
     }
 }
@@ -150,15 +155,27 @@ impl HttpEntry {
             self.dispatcher.deadline(head.granted),
         );
         let id = call.request_id();
+        let is_head = parts.method == Verb::HEAD;
+        let cors = self.options.cors.as_ref();
+        // Asked by a browser and not by its user, so without credentials and before any policy.
+        if let Some(response) = cors.and_then(|cors| cors.preflight(&parts)) {
+            return Answer::Own {
+                response,
+                quota: None,
+            }
+            .into_response(id, is_head);
+        }
         let answer = if self.options.websocket_path.as_deref() == Some(parts.uri.path()) {
             websocket::open(self, &parts, head)
         } else {
             self.route(&parts, &head, call, body).await
         };
-        let is_head = parts.method == Verb::HEAD;
-        answer
-            .unwrap_or_else(Answer::Problem)
-            .into_response(id, is_head)
+        let answer = answer.unwrap_or_else(Answer::Problem);
+        let mut response = answer.into_response(id, is_head);
+        if let Some(cors) = cors {
+            cors.put(parts.headers.get(header::ORIGIN), response.headers_mut());
+        }
+        response
     }
 
     async fn route<B>(

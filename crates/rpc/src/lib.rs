@@ -87,8 +87,8 @@ pub use caching::Cached;
 pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
 pub use files::{FileError, Files};
 pub use http::{
-    Body, BodyStream, Broken, Content, Drain, HttpEntry, HttpOptions, RawBody, RawHead, RawRequest,
-    RawResponse, ServeError, Server,
+    Body, BodyStream, Broken, Content, Cors, CorsError, Drain, HttpEntry, HttpOptions, RawBody,
+    RawHead, RawRequest, RawResponse, ServeError, Server,
 };
 pub use into_service::IntoService;
 pub use limit::{LimitRule, LimitTextError};

@@ -4,6 +4,7 @@
 
 mod caching;
 mod connections;
+mod cors;
 mod feeds;
 mod files;
 mod http;
