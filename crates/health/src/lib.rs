@@ -79,6 +79,11 @@ impl Health {
         self
     }
 
+    /// The version of the process.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// Always `true`: a process that can ask this is alive. Never looks at a dependency.
     pub fn is_alive(&self) -> bool {
         true

@@ -1,9 +1,10 @@
 //! What a check says.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How one thing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
     /// As it should be.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::caching::Invalidation;
-use crate::http::{Fault, RawRequest, RawResponse};
+use crate::http::{Fault, HttpMetrics, RawRequest, RawResponse};
 use crate::input;
 use crate::limit::{LimitRule, Limits};
 use crate::method::Work;
@@ -100,6 +100,7 @@ pub struct Dispatcher {
     limits: Limits,
     cache: Option<Cache>,
     metrics: Metrics,
+    http_metrics: HttpMetrics,
     timeout: Duration,
 }
 
@@ -127,6 +128,7 @@ impl Dispatcher {
         }
         Ok(Self {
             metrics: Metrics::new(registry.entries(), metrics),
+            http_metrics: HttpMetrics::new(&registry, metrics),
             registry,
             verifier: None,
             service_keys: ServiceKeys::default(),
@@ -163,6 +165,10 @@ impl Dispatcher {
     /// The methods.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    pub(crate) fn http_metrics(&self) -> &HttpMetrics {
+        &self.http_metrics
     }
 
     /// When a call that comes in now must be answered: what the caller grants, if that is less than the server does.

@@ -9,6 +9,7 @@ mod content;
 mod cors;
 mod drain;
 mod head;
+mod observe;
 mod own;
 mod range;
 mod request;
@@ -23,26 +24,31 @@ use std::time::Duration;
 
 use bastide_context::Call;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Method as Verb, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as IncomingBody;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use crate::dispatch::{Dispatcher, Invocation, Outcome};
 use crate::openapi::openapi;
+use crate::ops::Ops;
 use crate::problem::Problem;
 use crate::rest::Rest;
-use crate::service::{AtPath, Entry};
+use crate::service::{AtPath, Entry, RegistryError};
 use crate::stream::{Items, Output};
 use answer::Answer;
 use drain::Draining;
 use head::Head;
+use observe::Seen;
 
 pub use answer::{Body, Broken};
 pub(crate) use body::Fault;
 pub use body::{BodyStream, RawBody};
 pub use content::Content;
 pub use cors::{Cors, CorsError};
+pub(crate) use observe::HttpMetrics;
 pub use request::{RawHead, RawRequest};
 pub use response::RawResponse;
 pub use serve::{Drain, ServeError, Server};
@@ -82,6 +88,8 @@ pub struct HttpOptions {
     pub ping_timeout: Duration,
     /// Which pages of other origins a browser lets call; none, and then no response has a field of CORS.
     pub cors: Option<Cors>,
+    /// From which time on the log line of a request is a warning; 1 s. `None`: none is.
+    pub slow_request: Option<Duration>,
 }
 
 impl Default for HttpOptions {
@@ -102,6 +110,7 @@ impl Default for HttpOptions {
             ping_interval: Duration::from_secs(15),
             ping_timeout: Duration::from_secs(45),
             cors: None,
+            slow_request: Some(Duration::from_secs(1)),
         }
     }
 }
@@ -113,6 +122,7 @@ pub struct HttpEntry {
     options: HttpOptions,
     document: Option<Bytes>,
     draining: Draining,
+    ops: Option<Ops>,
 }
 
 impl HttpEntry {
@@ -130,7 +140,22 @@ impl HttpEntry {
             options,
             document: None,
             draining: Draining::default(),
+            ops: None,
         }
+    }
+
+    /// Serves the operator's endpoints beside the methods.
+    ///
+    /// # Errors
+    /// [`RegistryError::Reserved`] if a method or a route is at one of their paths.
+    pub fn with_ops(self, ops: Ops) -> Result<Self, RegistryError> {
+        Ops::check(self.dispatcher.registry())?;
+        Ok(self.put_ops(ops))
+    }
+
+    pub(crate) fn put_ops(mut self, ops: Ops) -> Self {
+        self.ops = Some(ops);
+        self
     }
 
     /// Describes the methods at `GET /openapi.json`, for everybody, under this title and version.
@@ -147,6 +172,7 @@ impl HttpEntry {
             + Send
             + 'static,
     {
+        let begun = Instant::now();
         let (parts, body) = request.into_parts();
         let head = Head::read(&parts, peer);
         let call = Call::incoming(
@@ -165,25 +191,31 @@ impl HttpEntry {
             }
             .into_response(id, is_head);
         }
+        let mut seen = Seen::default();
         let answer = if self.options.websocket_path.as_deref() == Some(parts.uri.path()) {
-            websocket::open(self, &parts, head)
+            seen = Seen::WebSocket;
+            websocket::open(self, &parts, head.clone())
         } else {
-            self.route(&parts, &head, call, body).await
+            self.route(&parts, &head, call, body, &mut seen).await
         };
         let answer = answer.unwrap_or_else(Answer::Problem);
         let mut response = answer.into_response(id, is_head);
         if let Some(cors) = cors {
             cors.put(parts.headers.get(header::ORIGIN), response.headers_mut());
         }
+        let (status, slow) = (response.status().as_u16(), self.options.slow_request);
+        let metrics = self.dispatcher.http_metrics();
+        metrics.observe(seen, &parts.method, status, begun.elapsed(), &head, slow);
         response
     }
 
     async fn route<B>(
         &self,
-        parts: &http::request::Parts,
+        parts: &Parts,
         head: &Head,
         call: Call,
         body: B,
+        seen: &mut Seen,
     ) -> Result<Answer, Problem>
     where
         B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
@@ -200,6 +232,7 @@ impl HttpEntry {
                     "no method of this name",
                 ));
             };
+            *seen = Seen::Rpc(entry.number());
             if parts.method != Verb::POST {
                 return Ok(Answer::other_verb(&parts.method, [&Verb::POST]));
             }
@@ -209,9 +242,15 @@ impl HttpEntry {
         if let (Some(document), "/openapi.json", &Verb::GET | &Verb::HEAD) =
             (&self.document, path, &parts.method)
         {
+            *seen = Seen::Server("/openapi.json");
             return Ok(Answer::json(document.clone()));
         }
+        if let (Some(ops), Some(path)) = (&self.ops, Ops::path(path)) {
+            *seen = Seen::Server(path);
+            return self.ops(ops, path, parts).await;
+        }
         if path == "/rpc" {
+            *seen = Seen::Batch;
             if parts.method != Verb::POST {
                 return Ok(Answer::other_verb(&parts.method, [&Verb::POST]));
             }
@@ -220,10 +259,12 @@ impl HttpEntry {
         }
         match registry.find_path(&parts.method, path) {
             Ok((AtPath::Route(entry), params)) => {
+                *seen = Seen::Path(entry.number());
                 // On the heap, so that calls of methods do not carry its size.
                 Ok(Box::pin(own::answer(self, entry, &params, parts, head, body)).await)
             }
             Ok((AtPath::Method(entry), params)) => {
+                *seen = Seen::Path(entry.number());
                 let has_body = entry.method().rest().is_some_and(Rest::has_body);
                 let input = async {
                     let body = if has_body {
@@ -240,6 +281,17 @@ impl HttpEntry {
             }
             Err(others) => Ok(Answer::other_verb(&parts.method, others)),
         }
+    }
+
+    async fn ops(&self, ops: &Ops, path: &str, parts: &Parts) -> Result<Answer, Problem> {
+        if !Ops::takes(&parts.method) {
+            return Ok(Answer::other_verb(&parts.method, [&Verb::GET]));
+        }
+        let response = Box::pin(ops.response(path, parts)).await?;
+        Ok(Answer::Own {
+            response: response.into_response(&parts.method, &parts.headers),
+            quota: None,
+        })
     }
 
     async fn call<I>(&self, entry: &Entry, input: I, head: &Head, call: Call) -> Answer

@@ -20,7 +20,7 @@ const TIMEOUT: &str = "x-request-timeout-ms";
 const REQUEST_ID: &str = "x-request-id";
 const TRACE_PARENT: &str = "traceparent";
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) credentials: Credentials,
     pub(super) request_id: RequestId,
