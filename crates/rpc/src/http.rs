@@ -16,6 +16,7 @@ mod request;
 mod response;
 mod serve;
 mod sse;
+mod stall;
 mod websocket;
 
 use std::net::IpAddr;
@@ -64,6 +65,8 @@ pub struct HttpOptions {
     pub header_timeout: Duration,
     /// How long a connection may stand idle between requests; 65 s, longer than the load balancers in front have.
     pub keep_alive_timeout: Duration,
+    /// How long a client may take nothing of what waits for it; 60 s. Then its connection is closed.
+    pub write_timeout: Duration,
     /// How many calls a batch may have; 50.
     pub max_batch: usize,
     /// How many calls of a batch are under way at once; 8.
@@ -99,6 +102,7 @@ impl Default for HttpOptions {
             body_timeout: Duration::from_secs(20),
             header_timeout: Duration::from_secs(60),
             keep_alive_timeout: Duration::from_secs(65),
+            write_timeout: Duration::from_secs(60),
             max_batch: 50,
             batch_concurrency: 8,
             stream_recheck: Items::RECHECK,

@@ -1,7 +1,9 @@
 //! Services and their methods, called over HTTP, and one way for every call.
 //!
-//! A [`Method`] is a name, a stated policy and the code behind it; a [`Service`] is methods under a version; the
-//! [`Dispatcher`] takes an [`Invocation`] to its method. [`Server`] brings calls from sockets.
+//! A [`Method`] is a name, a stated policy and the code behind it; a [`Route`] is the same for a path where requests and
+//! responses are as HTTP has them: uploads, files ([`Files`], [`Content`]), webhooks ([`Signature`]). A [`Service`] is methods and routes
+//! under a version; the [`Dispatcher`] takes an [`Invocation`] to its method. [`Server`] brings calls from sockets; [`Ops`] is what the
+//! operator asks.
 //!
 //! # Ways
 //! - `POST /rpc/{service}@{version}/{method}`, and the path of a method's own. A method's stream is answered as server-sent
@@ -16,7 +18,7 @@
 //!
 //! # Invariants
 //! - **One dispatch path.** A request, an item of a batch, a path of a method's own, a frame of a WebSocket: each becomes an
-//!   [`Invocation`], and the stations in `dispatch.rs` are the only ones that decide about it.
+//!   [`Invocation`], and the stations in `dispatch.rs` are the only ones that decide about it, and about requests to routes.
 //! - **No entry without policy.** A method has no handler before its policy is stated, and the policy decides what the handler
 //!   may know of its caller: who lets strangers in cannot ask for a tenant.
 //! - **Nothing of the request is identity.** Credentials are handed to the verifier; no member of an input and no field but
@@ -24,6 +26,9 @@
 //! - **A deadline cancels.** When it passes, the handler's future is dropped; a caller may ask for less time and never gets
 //!   more.
 //! - **A stream is its caller's.** It is made no faster than it is read, and ends with its reader, its token or its session.
+//! - **An event is its signer's.** What the handler of a webhook gets can be made by the verifier alone.
+//! - **Bodies of routes stream.** What is held whole is bounded by whoever holds it.
+//! - **No client makes a metric series**, and no line of the log has a query, a path as it was sent, or a body.
 //! - **Wrong input is named**, member by member, and nothing inside is told to anybody.
 //!
 //! # What it deliberately does not do

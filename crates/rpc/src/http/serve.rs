@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::HttpEntry;
+use super::stall::Stalling;
 
 /// A socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +112,7 @@ impl Server {
         self.listeners.push(tokio::spawn(async move {
             let connections = GracefulShutdown::new();
             let builder = builder(&entry);
+            let patience = entry.options.write_timeout;
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
@@ -129,7 +131,7 @@ impl Server {
                     let entry = entry.clone();
                     async move { Ok::<_, std::convert::Infallible>(entry.answer(request, peer).await) }
                 });
-                let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+                let connection = builder.serve_connection_with_upgrades(TokioIo::new(Stalling::new(stream, patience)), service).into_owned();
                 let connection = connections.watch(connection);
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {

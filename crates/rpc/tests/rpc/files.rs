@@ -5,6 +5,7 @@ use std::io::Cursor;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bastide_context::{Cx, Public};
@@ -349,6 +350,45 @@ async fn s16_what_fails_while_an_upload_is_read_leaves_nothing() {
         .unwrap_err();
     assert!(matches!(error, FileError::Source(_)), "{error}");
     assert!(names(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn s15_a_download_that_nobody_takes_is_given_up() {
+    let options = HttpOptions {
+        write_timeout: Duration::from_millis(200),
+        ..HttpOptions::default()
+    };
+    let (held, gone) = (Arc::new(()), Duration::from_secs(10));
+    let given = held.clone();
+    let endless =
+        Route::get("/endless")
+            .public(OPEN)
+            .handler(move |_: Cx<Public>, _: RawRequest| {
+                let given = given.clone();
+                async move {
+                    let pieces = stream::repeat_with(move || {
+                        let holders = Arc::strong_count(&given) as u8;
+                        Ok::<_, Infallible>(Bytes::from(vec![holders; 1 << 20]))
+                    });
+                    Ok::<_, Problem>(RawResponse::stream("text/plain", pieces))
+                }
+            });
+    let registry = Registry::new([Service::new("any", "1.0.0").unwrap().route(endless)]).unwrap();
+    let dispatcher = Dispatcher::new(registry, &metrics::Registry::new(), None).unwrap();
+    let (_server, address) = serve(HttpEntry::new(dispatcher.into(), options)).await;
+    // Takes the beginning, then nothing, and stays.
+    let mut body = begin(address, with("GET", "/endless", &[], ""))
+        .await
+        .into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    assert_eq!(Arc::strong_count(&held), 3);
+    let done = tokio::time::timeout(gone, async {
+        while Arc::strong_count(&held) > 2 {
+            tokio::task::yield_now().await;
+        }
+    });
+    done.await.unwrap();
+    drop(body);
 }
 
 fn resident() -> u64 {
