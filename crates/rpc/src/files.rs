@@ -47,7 +47,7 @@ pub struct Files {
 /// A file was not served, or not received.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// There is none of this name, or it is none that may be read.
+    /// There is none of this name, or it is no file.
     #[error("there is no file of this name")]
     NotFound,
     /// The name is none that a file may have here.
@@ -175,7 +175,12 @@ impl Files {
         }
         file.flush().await.map_err(unwritten)?;
         file.sync_all().await.map_err(unwritten)?;
-        blocking(move || part.finish()).await.map_err(unwritten)?;
+        let finished = blocking(move || part.finish()).await;
+        finished.map_err(|error| match Errno::from_io_error(&error) {
+            // A folder has it, or it is longer than names are here.
+            Some(Errno::ISDIR | Errno::NAMETOOLONG) => FileError::Name(shown(name)),
+            _ => unwritten(error),
+        })?;
         Ok(length)
     }
 }
@@ -238,8 +243,12 @@ fn checked(name: &str) -> Result<PathBuf, FileError> {
     if name.len() <= 1_024 && name.split('/').all(is_plain) {
         Ok(name.into())
     } else {
-        Err(FileError::Name(name.chars().take(100).collect()))
+        Err(FileError::Name(shown(name)))
     }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().take(100).collect()
 }
 
 /// Opens what stands below this folder, wherever links in it lead, so long as they stay below.

@@ -243,11 +243,12 @@ impl HttpEntry {
             let input = self.json(head, &call, body);
             return Ok(self.call(entry, input, head, call.clone()).await);
         }
-        if let (Some(document), "/openapi.json", &Verb::GET | &Verb::HEAD) =
-            (&self.document, path, &parts.method)
-        {
+        if let (Some(document), "/openapi.json") = (&self.document, path) {
             *seen = Seen::Server("/openapi.json");
-            return Ok(Answer::json(document.clone()));
+            return Ok(match parts.method {
+                Verb::GET | Verb::HEAD => Answer::json(document.clone()),
+                _ => Answer::other_verb(&parts.method, [&Verb::GET]),
+            });
         }
         if let (Some(ops), Some(path)) = (&self.ops, Ops::path(path)) {
             *seen = Seen::Server(path);

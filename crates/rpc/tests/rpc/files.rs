@@ -317,6 +317,20 @@ async fn s16_an_upload_is_seen_once_it_is_whole() {
     assert_eq!(answer.verdict(), (413, "body_too_large".to_owned()));
     let answer = send(address, with("PUT", "/files/none/b.txt", &[], "x")).await;
     assert_eq!(answer.verdict(), (404, "file_not_found".to_owned()));
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    let long = format!("/files/{}", "x".repeat(256));
+    for path in ["/files/sub", &long] {
+        let answer = send(address, with("PUT", path, &[], "x")).await;
+        assert_eq!(answer.verdict(), (400, "file_name".to_owned()), "{path}");
+    }
+    assert_eq!(
+        send(address, with("PUT", "/files/sub/b", &[], "x"))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(names(&folder.path().join("sub")), ["b"]);
+    std::fs::remove_dir_all(folder.path().join("sub")).unwrap();
     assert_eq!(names(folder.path()), ["a.txt"]);
 
     // One that breaks off leaves nothing, and what was there stays.

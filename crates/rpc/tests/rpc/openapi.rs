@@ -78,6 +78,10 @@ async fn s14_the_description_is_served_where_it_is_asked_for() {
         .answer(request("GET", "/openapi.json", None, Bytes::new()), None)
         .await;
     assert_eq!(response.status(), 200);
+    let response = entry
+        .answer(request("POST", "/openapi.json", None, Bytes::new()), None)
+        .await;
+    assert_eq!(response.status(), 405);
 }
 
 #[test]
