@@ -111,7 +111,7 @@ fn app() -> App {
         },
     );
     let own = Service::new("slow", "1.0.0").unwrap().route(slow);
-    app_of(options, |ran| vec![users(ran), own])
+    app_of(options, |ran, _| vec![users(ran), own])
 }
 
 #[tokio::test(start_paused = true)]

@@ -199,7 +199,7 @@ async fn s12_health_is_a_service_too() {
     let database = Database::default();
     database.go_down();
     let health = database.health();
-    let app = app_of(HttpOptions::default(), |_| {
+    let app = app_of(HttpOptions::default(), |_, _| {
         vec![health_service(health.clone())]
     });
     let reply = app.rpc("health@1.0.0/check", None, json!({})).await;
@@ -213,7 +213,7 @@ async fn s12_health_is_a_service_too() {
     );
 
     let admins = Policy::any_role(&["admin"]);
-    let app = app_of(HttpOptions::default(), |_| {
+    let app = app_of(HttpOptions::default(), |_, _| {
         vec![health_service_for(health, admins)]
     });
     assert_eq!(app.rpc("health/check", None, json!({})).await.status, 401);
