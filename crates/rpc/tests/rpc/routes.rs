@@ -180,6 +180,15 @@ async fn s15_a_body_over_its_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn s15_who_sends_far_too_much_is_told_so_too() {
+    let (_server, address) = serve(entry(HttpOptions::default())).await;
+    for _ in 0..20 {
+        let answer = send(address, with("PUT", "/small", &[], vec![7; 20 << 20])).await;
+        assert_eq!(answer.verdict(), (413, "body_too_large".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn s15_a_body_that_stalls_is_given_up() {
     let options = HttpOptions {
         body_timeout: Duration::from_millis(100),
