@@ -74,6 +74,71 @@ use crate::service::{RegistryError, Service};
 /// `auth` or `public` has to be said. `#[get("/users/{id}")]`, `#[post(..)]`, `#[put(..)]`, `#[patch(..)]` and `#[delete(..)]` give the
 /// method a path of its own too. All texts are read when they are compiled, and members in braces have to be arguments.
 ///
+/// # What does not compile
+/// Each of these is told at the place that is wrong, with what to write instead.
+///
+/// A method without policy:
+/// ```compile_fail
+/// # use bastide_context::{Cx, Public, Tenant};
+/// # use bastide_rpc::{Problem, service};
+/// # struct Users;
+/// #[service(name = "users", version = "1.0.0")]
+/// impl Users {
+///     #[rpc]
+///     async fn count(&self) -> Result<usize, Problem> { Ok(7) }
+/// }
+/// ```
+///
+/// An option that there is not:
+/// ```compile_fail
+/// # use bastide_context::{Cx, Public, Tenant};
+/// # use bastide_rpc::{Problem, service};
+/// # struct Users;
+/// #[service(name = "users", version = "1.0.0")]
+/// impl Users {
+///     #[rpc(auth, limits = "100/min")]
+///     async fn count(&self) -> Result<usize, Problem> { Ok(7) }
+/// }
+/// ```
+///
+/// Who lets everybody in and asks for a tenant:
+/// ```compile_fail
+/// # use bastide_context::{Cx, Public, Tenant};
+/// # use bastide_rpc::{Problem, service};
+/// # struct Users;
+/// #[service(name = "users", version = "1.0.0")]
+/// impl Users {
+///     #[rpc(public = "anybody may")]
+///     async fn count(&self, _: &Cx) -> Result<usize, Problem> { Ok(7) }
+/// }
+/// ```
+///
+/// The same where the macro cannot read it:
+/// ```compile_fail
+/// # use bastide_context::{Cx, Public, Tenant};
+/// # use bastide_rpc::{Problem, service};
+/// # struct Users;
+/// type Context = Cx<Tenant>;
+/// #[service(name = "users", version = "1.0.0")]
+/// impl Users {
+///     #[rpc(public = "anybody may")]
+///     async fn count(&self, _: &Context) -> Result<usize, Problem> { Ok(7) }
+/// }
+/// ```
+///
+/// And so it does:
+/// ```
+/// # use bastide_context::{Cx, Public};
+/// # use bastide_rpc::{Problem, service};
+/// # struct Users;
+/// type Context = Cx<Public>;
+/// #[service(name = "users", version = "1.0.0")]
+/// impl Users {
+///     #[rpc(public = "anybody may", limit = "100/min")]
+///     async fn count(&self, _: &Context) -> Result<usize, Problem> { Ok(7) }
+/// }
+/// ```
+///
 /// # What is written
 /// What a person could write. For the method `name` above:
 /// ```

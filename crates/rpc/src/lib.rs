@@ -3,7 +3,7 @@
 //! A [`Method`] is a name, a stated policy and the code behind it; a [`Route`] is the same for a path where requests and
 //! responses are as HTTP has them: uploads, files ([`Files`], [`Content`]), webhooks ([`Signature`]). A [`Service`] is methods and routes
 //! under a version; the [`Dispatcher`] takes an [`Invocation`] to its method. [`Server`] brings calls from sockets; [`Ops`] is what the
-//! operator asks.
+//! operator asks. `#[service]` writes services and methods from an `impl` ([`IntoService`]).
 //!
 //! # Ways
 //! - `POST /rpc/{service}@{version}/{method}`, and the path of a method's own. A method's stream is answered as server-sent

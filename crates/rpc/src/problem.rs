@@ -73,6 +73,26 @@ pub struct Declared {
 /// Written are `ApiError`, `Display` (the same text), `Error`, and `From` for each `#[from]`; the type has to be `Debug`. `thiserror`
 /// is not needed beside it, and both do not stand at one type: their attribute has one name.
 ///
+/// One code with two statuses does not compile, here or in an error that is held:
+/// ```compile_fail
+/// # use bastide_rpc::ApiError;
+/// #[derive(Debug, ApiError)]
+/// enum Inner {
+///     /// It is not there.
+///     #[error(status = 404, code = "gone")]
+///     Gone,
+/// }
+///
+/// #[derive(Debug, ApiError)]
+/// enum Outer {
+///     /// It is gone for good.
+///     #[error(status = 410, code = "gone")]
+///     Gone,
+///     #[error(transparent)]
+///     Inner(Inner),
+/// }
+/// ```
+///
 /// By hand the same is:
 /// ```
 /// use bastide_rpc::{ApiError, Declared, Problem};
