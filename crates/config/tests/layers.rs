@@ -7,7 +7,6 @@ use std::time::Duration;
 use bastide_config::env::Env;
 use bastide_config::layers::{Source, table};
 use bastide_config::{ByteSize, Fields, Layers, Secret, TimeSpan, parse};
-use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -516,6 +515,7 @@ fn a_section_that_is_absent_is_read_as_an_empty_one() {
         ]
     );
 }
+<<<<<<< HEAD
 
 /// Any JSON, with names near those that are known.
 fn any_value() -> impl Strategy<Value = serde_json::Value> {
@@ -664,3 +664,5 @@ fn a_part_leaves_the_rest_to_others_and_the_whole_does_not() {
     let mistakes = layers.read_part(&env, database).unwrap_err().to_string();
     assert!(mistakes.contains("unknown key `urk`"), "{mistakes}");
 }
+=======
+>>>>>>> 8cade20 (settings: typed values in the database that change while programs run, the same in every process within a second)
