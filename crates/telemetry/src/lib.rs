@@ -4,15 +4,16 @@
 //! - [`lines`] writes lines to a slow place from threads that must not wait.
 //! - [`metrics`] counts on the hot path without locks or shared cache lines, and adds up when scraped.
 //! - [`ids`] makes request ids and reads and writes W3C trace context.
+//! - [`otlp`] brings spans to a collector.
 //!
 //! # Invariants
-//! - Nothing here makes the data path wait: a full buffer drops the line and counts it.
+//! - Nothing here makes the data path wait: a full buffer drops the line, or the span, and counts it.
 //! - No log line leaves the process before redaction has seen it.
 //! - The number of series is bounded, and series that were removed give their memory back.
 //!
 //! # What it deliberately does not do
 //! No files, no rotation, no shipping: standard output is the interface, who runs the process decides the rest. No global
-//! metrics registry. No sampling of traces and no export: it carries the context on.
+//! metrics registry. No spans made by themselves: who handles a call records one.
 //!
 //! # Example
 //! ```
@@ -33,3 +34,4 @@ pub mod ids;
 pub mod lines;
 pub mod log;
 pub mod metrics;
+pub mod otlp;
