@@ -177,6 +177,17 @@ impl Problems {
         &self.here
     }
 
+    /// Reads with a ledger, also where nobody else keeps one: what is secret has to be known for messages.
+    pub(crate) fn noting<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let is_own = self.ledger.is_none();
+        self.ledger.get_or_insert_default();
+        let result = read(self);
+        if is_own {
+            self.ledger = None;
+        }
+        result
+    }
+
     pub(crate) fn take_ledger(&mut self) -> Option<Ledger> {
         self.ledger.take().map(|ledger| *ledger)
     }

@@ -434,7 +434,7 @@ impl<'v, 'p> Fields<'v, 'p> {
     pub fn section<T: DeserializeOwned + JsonSchema>(&mut self, name: &'static str) -> Option<T> {
         let value = self.raw(name);
         self.problems.within(Step::from(name), |problems| {
-            crate::section::read(value, problems)
+            problems.noting(|problems| crate::section::read(value, problems))
         })
     }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bastide_config::document::{Document, Format};
 use bastide_config::env::Env;
 use bastide_config::layers::{Source, table};
 use bastide_config::{ByteSize, Fields, Layers, Secret, TimeSpan, parse};
@@ -426,7 +427,7 @@ fn s1_the_effective_configuration_shows_sources_and_no_secret() {
         lines,
         [
             "db.password  [redacted]            (default.toml:3:12)",
-            "db.pins      [\"[redacted]\"]        (default.toml:4:8)",
+            "db.pins      [redacted]            (default.toml:4:8)",
             "db.pool      20                    (default)",
             "db.url       postgres://u:***@h/d  (default.toml:2:7)",
             "own.key      [redacted]            (default.toml:6:7)",
@@ -455,6 +456,32 @@ fn mistakes_show_no_secret() {
     assert!(
         !told.contains("hunter") && !told.contains("1234567"),
         "{told}"
+    );
+}
+
+/// Also in a document of its own, where no layers are.
+#[test]
+fn a_section_of_a_document_shows_no_secret_either() {
+    #[derive(Debug, Deserialize, JsonSchema)]
+    struct Card {
+        #[expect(dead_code, reason = "it is refused")]
+        pins: Vec<Option<Secret>>,
+    }
+    let text = "[card]\npins = [\"a\", 1234567]\n[card2]\npins = 7654321\n";
+    let document = Document::parse("a.toml", Format::Toml, text).unwrap();
+    let problems = document
+        .read(|root| {
+            root.object(|root| {
+                let one = root.section::<Card>("card");
+                let two = root.section::<Card>("card2");
+                Some((one?, two?))
+            })
+        })
+        .unwrap_err();
+    assert_eq!(
+        document.describe_all(&problems),
+        "a.toml:2:14: card.pins[1]: expected a string, found a number\n\
+         a.toml:4:8: card2.pins: expected a list, found a number"
     );
 }
 

@@ -146,7 +146,7 @@ impl<'s> Definitions<'s> {
             let mut found = Vec::new();
             self.walk(schema, here, &mut Vec::new(), &mut found);
             for Found { path, schema } in found {
-                if is_secret(schema) {
+                if self.holds_secrets(schema, 0) {
                     ledger.secrets.insert(path.clone());
                 }
                 if let Some(default) = schema.get("default") {
@@ -161,6 +161,20 @@ impl<'s> Definitions<'s> {
                 }
             }
         });
+    }
+
+    /// Whether the value is secret, or a list or map of secrets: one that lost its brackets is not shown either.
+    fn holds_secrets(&self, schema: &'s Map<String, Value>, depth: usize) -> bool {
+        const MAX: usize = 4;
+        let inner = ["items", "additionalProperties"]
+            .iter()
+            .filter_map(|word| schema.get(*word))
+            .chain(Self::branches(schema).into_iter().flatten());
+        let mut inner = inner.filter_map(|inner| self.resolve(inner));
+        schema
+            .get("format")
+            .is_some_and(|format| format == "password")
+            || (depth < MAX && inner.any(|inner| self.holds_secrets(inner, depth + 1)))
     }
 
     fn walk(
@@ -221,10 +235,4 @@ fn has_keys(schema: &Map<String, Value>) -> bool {
 pub(super) fn takes_any_key(schema: &Map<String, Value>) -> bool {
     let others = schema.get("additionalProperties");
     others.is_some_and(|others| *others != Value::Bool(false))
-}
-
-pub(super) fn is_secret(schema: &Map<String, Value>) -> bool {
-    schema
-        .get("format")
-        .is_some_and(|format| format == "password")
 }
