@@ -1,6 +1,7 @@
 //! Passwords, by argon2id.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -20,6 +21,7 @@ pub struct Passwords {
     permits: Arc<Semaphore>,
     /// What is checked where there is no user, so that the answer takes as long.
     nobody: String,
+    checks: AtomicU64,
 }
 
 /// Why a password was neither hashed nor checked.
@@ -62,6 +64,7 @@ impl Passwords {
             params,
             permits: Arc::new(Semaphore::new(cores)),
             nobody,
+            checks: AtomicU64::new(0),
         }
     }
 
@@ -83,6 +86,7 @@ impl Passwords {
         let password = checked(password)?;
         let exists = stored.is_some();
         let stored = stored.unwrap_or(&self.nobody).to_owned();
+        self.checks.fetch_add(1, Ordering::Relaxed);
         let fits = self
             .run(move || {
                 let hash = PasswordHash::new(&stored)
@@ -93,6 +97,11 @@ impl Passwords {
             })
             .await??;
         Ok(fits && exists)
+    }
+
+    /// How many passwords were checked, those of nobody included.
+    pub fn checks(&self) -> u64 {
+        self.checks.load(Ordering::Relaxed)
     }
 
     /// Whether the hash was made with other parameters, and is to be made anew when its password is next seen.
