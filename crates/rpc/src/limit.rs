@@ -19,6 +19,7 @@ use quick_cache::sync::Cache;
 pub struct LimitRule {
     otherwise: Policy,
     tiers: Vec<(String, Policy)>,
+    is_by_address: bool,
 }
 
 /// The text is no limit.
@@ -38,6 +39,7 @@ impl LimitRule {
         Self {
             otherwise: policy,
             tiers: Vec::new(),
+            is_by_address: false,
         }
     }
 
@@ -50,6 +52,13 @@ impl LimitRule {
     pub fn tier(mut self, tier: impl Into<String>, text: &str) -> Result<Self, LimitTextError> {
         self.tiers.push((tier.into(), policy(text)?));
         Ok(self)
+    }
+
+    /// Counts addresses, whoever calls: where callers are not known yet, as at a sign-in, one that shows somebody's token would
+    /// be counted as somebody else.
+    pub fn by_address(mut self) -> Self {
+        self.is_by_address = true;
+        self
     }
 
     fn policy(&self, tier: Option<&str>) -> &Policy {
@@ -111,6 +120,7 @@ impl Limits {
         identity: Option<&Identity>,
         peer: Option<IpAddr>,
     ) -> Result<Quota, Quota> {
+        let identity = identity.filter(|_| !rule.is_by_address);
         let policy = rule.policy(identity.and_then(Identity::tier));
         let who = Who::of(identity, peer);
         let key = (number, who);
@@ -167,6 +177,9 @@ impl Who {
 
 #[cfg(test)]
 mod tests {
+    use bastide_auth::{ServiceKey, ServiceKeys};
+    use bastide_config::Secret;
+
     use super::*;
 
     #[test]
@@ -195,6 +208,34 @@ mod tests {
         ] {
             assert!(LimitRule::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_limit_by_address_counts_strangers_and_callers_together() {
+        let key = Secret::new("sk_0123456789abcdef0123456789abcdef");
+        let keys = ServiceKeys::new([ServiceKey::new("billing", &key).unwrap()]).unwrap();
+        let billing = keys.verify(key.expose(), None).unwrap();
+        let limits = Limits::new(Limiter::local());
+        let admitted = async |method: (usize, &str), rule: &LimitRule| {
+            let peer = Some([192, 0, 2, 1].into());
+            let mut admitted = Vec::new();
+            for identity in [None, Some(&billing), None, Some(&billing)] {
+                let counted = limits.count(method, rule, identity, peer);
+                admitted.push(counted.await.is_ok());
+            }
+            admitted
+        };
+        let rule = LimitRule::parse("1/min").unwrap();
+        assert_eq!(
+            admitted((0, "call"), &rule).await,
+            [true, true, false, false]
+        );
+        // Three are admitted, whoever they are.
+        let rule = LimitRule::parse("3/min").unwrap().by_address();
+        assert_eq!(
+            admitted((1, "sign_in"), &rule).await,
+            [true, true, true, false]
+        );
     }
 
     #[test]
