@@ -1,9 +1,11 @@
 //! The registry in the shared store, cold or away, and who fills it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bastide_accounts::RemoteSessions;
 use bastide_auth::Sessions;
+use bastide_store::{RedisOptions, RedisUrl, Store};
+use bastide_testkit::{Redis, TestFolder};
 use serde_json::{Value, json};
 
 use crate::on_both;
@@ -37,7 +39,7 @@ async fn a3_a_cold_registry_is_warmed_by_the_auth_app(fixture: &Fixture) {
 async fn a3_other_apps_ask_the_auth_app(fixture: &Fixture) {
     let mut world = fixture.world().await;
     let client = world.ada().await;
-    let folder = bastide_testkit::TestFolder::new().unwrap();
+    let folder = TestFolder::new().unwrap();
     let socket = folder.path().join("auth.sock");
     world.auth.server.listen_unix(&socket).unwrap();
     let (key, url) = (
@@ -87,6 +89,42 @@ async fn a3_a_session_that_was_lost_is_refreshed(fixture: &Fixture) {
     world.lose(&client.session).await;
     let client = Client::of(&world.refresh(&client.refresh).await.good());
     world.media(&client.access).await.good();
+}
+
+/// What the registry does not take has not happened: the refresh token still works when the store is back, empty.
+#[tokio::test]
+async fn a2_nothing_is_handed_out_that_the_registry_does_not_know() {
+    let mut redis = Redis::start().unwrap();
+    let options = RedisOptions {
+        response_timeout: Duration::from_millis(300),
+        ..RedisOptions::default()
+    };
+    let store = Store::redis(&RedisUrl::parse(&redis.url()).unwrap(), options).unwrap();
+    let fixture = Fixture::Sqlite(TestFolder::new().unwrap(), Box::new(store));
+    let world = fixture.world().await;
+    let client = world.ada().await;
+    redis.kill();
+    let away = (503, "accounts_unavailable");
+    let login = world
+        .try_login("acme", "ada@example.org", crate::support::PASSWORD)
+        .await;
+    assert_eq!(login.refusal(), away);
+    assert_eq!(world.refresh(&client.refresh).await.refusal(), away);
+    let sql = "SELECT count(*) AS n FROM auth_refresh_tokens";
+    let rows = fixture.superuser().query(sql, &[]).await.unwrap();
+    assert_eq!(rows[0].get::<i64>("n").unwrap(), 1);
+    redis.restart().unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    let client = loop {
+        let reply = world.refresh(&client.refresh).await;
+        if reply.refusal() != away {
+            break Client::of(&reply.good());
+        }
+        assert!(Instant::now() < until, "the store is back");
+    };
+    world.media(&client.access).await.good();
+    let listed = world.auth("sessions", Some(&client.access), json!({}));
+    assert_eq!(listed.await.good().as_array().unwrap().len(), 1);
 }
 
 async fn a3_only_services_may_ask(fixture: &Fixture) {
