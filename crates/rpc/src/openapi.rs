@@ -3,7 +3,7 @@
 //! It is made of what dispatches calls, so it cannot tell of anything else: names, paths, policies, limits, schemas and the
 //! problems that a method declares.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
@@ -75,23 +75,24 @@ fn plain(path: &str) -> String {
 
 fn by_rpc(entry: &Entry, generator: &mut SchemaGenerator) -> Value {
     let (input, output) = entry.method().schemas(generator);
-    let mut operation = operation(entry, entry.full_name(), &output);
+    let mut operation = operation(entry, entry.full_name(), &output, &[]);
     operation["requestBody"] = body(&input);
     operation
 }
 
 fn by_path(entry: &Entry, rest: &Rest, generator: &mut SchemaGenerator) -> Value {
     let (input, output) = entry.method().schemas(generator);
-    let mut operation = operation(entry, &format!("{} {}", rest.verb(), rest.path()), &output);
+    let id = format!("{} {}", rest.verb(), rest.path());
+    let mut operation = operation(entry, &id, &output, &[MALFORMED_PATH]);
+    let schemas = &resolved(&input, generator)["properties"];
     let in_path = |name: &str| rest.members().any(|member| member == name);
     let members = entry.members().names();
     let parameters = members
         .filter(|name| in_path(name) || !rest.has_body())
         .map(|name| {
-            let schema = entry.members().schema(name);
             let place = if in_path(name) { "path" } else { "query" };
             let is_required = in_path(name) || entry.members().is_required(name);
-            json!({"name": name, "in": place, "required": is_required, "schema": schema})
+            json!({"name": name, "in": place, "required": is_required, "schema": schemas[name]})
         });
     operation["parameters"] = parameters.collect();
     if rest.has_body() {
@@ -100,16 +101,31 @@ fn by_path(entry: &Entry, rest: &Rest, generator: &mut SchemaGenerator) -> Value
     operation
 }
 
-fn operation(entry: &Entry, id: &str, output: &Schema) -> Value {
+/// The schema itself where this is a reference to it.
+fn resolved<'a>(schema: &'a Schema, generator: &'a SchemaGenerator) -> &'a Value {
+    let name = schema.get("$ref").and_then(Value::as_str);
+    let name = name.and_then(|path| path.rsplit('/').next());
+    name.and_then(|name| generator.definitions().get(name))
+        .unwrap_or(schema.as_value())
+}
+
+fn operation(entry: &Entry, id: &str, output: &Schema, further: &[Declared]) -> Value {
     let method = entry.method();
     let mut operation = json!({
         "operationId": id,
         "tags": [format!("{}@{}", entry.service(), entry.version())],
         "description": described(method.description(), method.access()),
-        "responses": responses(method, output),
+        "responses": responses(method, output, further),
         "security": security(method.access()),
     });
     operation["x-policy"] = method.access().to_string().into();
+    // What HTTP promises of the verb holds for the method, whichever way it is called.
+    if method
+        .rest()
+        .is_some_and(|rest| rest.verb().is_idempotent())
+    {
+        operation["x-idempotent"] = true.into();
+    }
     operation
 }
 
@@ -168,7 +184,7 @@ fn body(input: &Schema) -> Value {
     json!({"content": {"application/json": {"schema": input}}})
 }
 
-fn responses(method: &Method, output: &Schema) -> Value {
+fn responses(method: &Method, output: &Schema, further: &[Declared]) -> Value {
     let given = if method.is_stream() {
         json!({
             "description": "Server-sent events: one with `data` for each item, then `end` or, with a problem document, `problem`.",
@@ -178,35 +194,46 @@ fn responses(method: &Method, output: &Schema) -> Value {
         json!({"description": "The output.", "content": {"application/json": {"schema": output}}})
     };
     let mut responses = json!({"200": given});
-    let mut problems: BTreeSet<Declared> = method.problems().iter().copied().collect();
-    problems.extend(
-        INPUT
-            .iter()
-            .map(|&(status, code)| Declared { status, code }),
-    );
-    problems.extend(station_problems(method.access(), method.limit().is_some()));
-    put_problems(&mut responses, problems);
+    let problems = method.problems().iter().chain(further).copied();
+    let problems = problems.chain(declared(INPUT));
+    let stations = station_problems(method.access(), method.limit().is_some());
+    put_problems(&mut responses, problems.chain(stations));
     responses
 }
 
-fn put_problems(responses: &mut Value, problems: BTreeSet<Declared>) {
+/// One response for each status, which names its codes to readers and in its schema.
+fn put_problems(responses: &mut Value, problems: impl IntoIterator<Item = Declared>) {
+    let mut codes: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
     for Declared { status, code } in problems {
-        let response = &mut responses[status.to_string()];
-        let codes = match response["description"].as_str() {
-            Some(codes) => format!("{codes}, `{code}`"),
-            None => format!("`{code}`"),
-        };
-        *response = json!({
-            "description": codes,
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        codes.entry(status).or_default().insert(code);
+    }
+    for (status, codes) in codes {
+        let named: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
+        responses[status.to_string()] = json!({
+            "description": named.join(", "),
+            "content": {"application/problem+json": {"schema": {"allOf": [
+                {"$ref": "#/components/schemas/Problem"},
+                {"properties": {"code": {"enum": codes}}},
+            ]}}},
         });
     }
 }
+
+fn declared(problems: &[(u16, &'static str)]) -> impl Iterator<Item = Declared> {
+    let problems = problems.iter();
+    problems.map(|&(status, code)| Declared { status, code })
+}
+
+const MALFORMED_PATH: Declared = Declared {
+    status: 400,
+    code: "malformed_path",
+};
 
 /// What reading a method's input answers with.
 const INPUT: &[(u16, &str)] = &[
     (400, "malformed_body"),
     (400, "validation_failed"),
+    (408, "body_timeout"),
     (413, "body_too_large"),
     (415, "unsupported_media_type"),
 ];
@@ -243,6 +270,16 @@ fn station_problems(access: &Access, is_limited: bool) -> impl Iterator<Item = D
 }
 
 fn batch() -> Value {
+    const SIZE: Declared = Declared {
+        status: 400,
+        code: "batch_size",
+    };
+    let mut batch = batch_operation();
+    put_problems(&mut batch["responses"], declared(INPUT).chain([SIZE]));
+    batch
+}
+
+fn batch_operation() -> Value {
     json!({
         "operationId": "batch",
         "description": "Several calls at once; each is answered as it would be alone, in their order.",

@@ -55,8 +55,6 @@ struct Member {
     name: String,
     kind: Kind,
     is_required: bool,
-    /// Complete in itself: it refers to nothing.
-    schema: Value,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +88,6 @@ impl Members {
             name: name.clone(),
             kind: kind(resolved(schema, &definitions), &definitions),
             is_required: required.iter().any(|one| one == name),
-            schema: resolved(schema, &definitions).clone(),
         });
         Self(members.collect())
     }
@@ -101,11 +98,6 @@ impl Members {
 
     pub(crate) fn is_required(&self, name: &str) -> bool {
         self.member(name).is_some_and(|member| member.is_required)
-    }
-
-    pub(crate) fn schema(&self, name: &str) -> &Value {
-        self.member(name)
-            .map_or(&Value::Null, |member| &member.schema)
     }
 
     fn member(&self, name: &str) -> Option<&Member> {

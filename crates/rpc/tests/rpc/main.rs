@@ -13,6 +13,7 @@ mod matrix;
 mod observe;
 mod openapi;
 mod ops;
+mod openapi_structure;
 mod own;
 mod registry;
 mod routes;
