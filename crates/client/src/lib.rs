@@ -1,13 +1,15 @@
-//! Calling services from programs.
+//! Calling services from programs, and clients made from their descriptions.
 //!
 //! [`Client`] calls methods of a service over TCP or a Unix socket, one at a time, several in a [`Batch`], or as a stream of
-//! items.
+//! items. [`generate`] reads the `OpenAPI` document of a service and writes typed clients in Rust and TypeScript, and tells
+//! which changes between two documents break those who call.
 //!
 //! # Invariants
 //! - **Nothing happens twice by itself.** A call is sent again only where it cannot have been carried out (no connection was
 //!   made, its token was refused), or where its caller said that twice is as good as once.
 //! - **Every call ends.** There is always a timeout; the service is told how much of it is left, so that it stops too.
 //! - **Memory is bounded.** No answer, and no item of a stream, is read beyond [`Client::max_answer`].
+//! - **What cannot be expressed is an error** that names its place in the document, and never quietly any type at all.
 //!
 //! # What it deliberately does not do
 //! No TLS: siblings meet over Unix sockets or a private network. No balancing over several addresses: the gateway does that.
@@ -38,6 +40,7 @@ mod client;
 mod credentials;
 mod error;
 mod exchange;
+pub mod generate;
 pub mod sse;
 mod stream;
 mod transport;

@@ -52,6 +52,16 @@ pub const PACKAGES: &[Package] = &[
         for_tests: true,
     },
     Package {
+        apt: &["nodejs"],
+        programs: &["node"],
+        for_tests: true,
+    },
+    Package {
+        apt: &["node-typescript"],
+        programs: &["tsc"],
+        for_tests: true,
+    },
+    Package {
         apt: &["curl"],
         programs: &["curl"],
         for_tests: true,

@@ -13,12 +13,13 @@ use bastide_config::Secret;
 use bastide_context::{Cx, Public};
 use bastide_rpc::{
     ApiError, Declared, Dispatcher, HttpEntry, HttpOptions, LimitRule, Method, Problem, Registry,
-    Server, Service,
+    Server, Service, openapi,
 };
 use bastide_telemetry::metrics;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 pub(crate) const SERVICE_KEY: &str = "sk_0123456789abcdef0123456789abcdef";
 
@@ -109,7 +110,7 @@ pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
     pub(crate) total: usize,
     /// Whatever else there is to say.
-    pub(crate) extra: serde_json::Value,
+    pub(crate) extra: Value,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
@@ -284,4 +285,17 @@ pub(crate) async fn served() -> (Server, Client, App) {
     let client = Client::new(&format!("http://{address}")).unwrap();
     let client = client.bearer(token(&app.issuer));
     (server, client, app)
+}
+
+/// The service's description, with a method that answers with a stream.
+pub(crate) fn document() -> Value {
+    let mut document = openapi(&Registry::new([orders()]).unwrap(), "Orders", "1.2.0");
+    let mut watch = document["paths"]["/rpc/orders@1.2.0/find"].clone();
+    let operation = &mut watch["post"];
+    operation["operationId"] = "orders@1.2.0/watch".into();
+    operation["description"] = "Orders as they change.".into();
+    let item = json!({"schema": {"$ref": "#/components/schemas/Id"}});
+    operation["responses"]["200"]["content"] = json!({"text/event-stream": item});
+    document["paths"]["/rpc/orders@1.2.0/watch"] = watch;
+    document
 }
