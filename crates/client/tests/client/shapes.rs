@@ -241,3 +241,55 @@ fn s14_a_document_that_is_not_one_of_ours_is_refused_with_the_place() {
         "{odd}"
     );
 }
+
+#[test]
+fn s14_each_line_of_versions_has_a_client_with_the_latest_of_each_method() {
+    let mut document = of(&json!({"type": "string"}));
+    let method = |output: &str| {
+        let mut item = of(&json!(true))["paths"]["/rpc/a@1.0.0/b"].take();
+        let schema = &mut item["post"]["responses"]["200"]["content"]["application/json"]["schema"];
+        *schema = json!({"type": output});
+        item
+    };
+    document["paths"] = json!({
+        "/rpc/a@1.10.0/b": method("boolean"),
+        "/rpc/a@1.9.0/b": method("null"),
+        "/rpc/a@1.9.0/old": method("string"),
+        "/rpc/a@2.0.0/b": method("number"),
+        "/rpc/z@0.3.1/b": method("integer"),
+        "/rpc/z@1.0.0-rc.1/b": method("string"),
+        "/healthy": {"get": {}},
+    });
+    let written = |file: &str, begins: &str| -> Vec<String> {
+        let lines = file.lines().map(str::trim);
+        lines
+            .filter(|line| line.starts_with(begins))
+            .map(str::to_owned)
+            .collect()
+    };
+    let in_typescript = typescript(&document).unwrap();
+    assert_eq!(
+        written(&in_typescript, "return this.#connection.call<"),
+        [
+            "return this.#connection.call<boolean>(\"a@1/b\", input, options);",
+            "return this.#connection.call<string>(\"a@1/old\", input, options);",
+            "return this.#connection.call<number>(\"a@2/b\", input, options);",
+            "return this.#connection.call<number>(\"z@0.3/b\", input, options);",
+            "return this.#connection.call<string>(\"z@1.0.0-rc.1/b\", input, options);",
+        ]
+    );
+    let classes = ["AV1Client", "AV2Client", "ZV03Client", "ZV100Rc1Client"];
+    for name in classes {
+        assert!(
+            in_typescript.contains(&format!("export class {name} {{")),
+            "{name}"
+        );
+    }
+    let in_rust = rust(&document).unwrap();
+    assert_eq!(
+        written(&in_rust, "pub struct "),
+        classes.map(|name| format!("pub struct {name} {{"))
+    );
+    assert!(in_rust.contains("made from version 1.10.0 of it"));
+    assert_eq!(written(&in_rust, "self.client.call(").len(), 5);
+}
