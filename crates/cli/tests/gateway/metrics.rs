@@ -217,7 +217,7 @@ on_both! {
     fn g13_the_bytes_of_a_tunnel_are_counted(backend) {
         let gateway = Gateway::start(backend);
         let upstream = Upstream::start(|_| {
-            let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+            let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
             let first = [switch.as_bytes(), &[b'd'; 3_000]].concat();
             Answer::script([Step::Send(first), Step::Send(vec![b'd'; 4_000]), Step::Hold])
         });

@@ -369,3 +369,71 @@ fn a_websocket_is_opened_by_get_alone() {
     }
     assert_eq!(scene.upstream.count(), 0, "the upstream sees none of them");
 }
+
+#[test]
+fn half_a_handshake_opens_no_socket_and_is_never_seen() {
+    let scene = Scene::new(|_| Answer::text("fine"));
+    let (key, version) = (
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        "Sec-WebSocket-Version: 13\r\n",
+    );
+    for (name, fields) in [
+        ("no key", version.to_owned()),
+        ("an empty key", format!("{version}Sec-WebSocket-Key:\r\n")),
+        ("two keys", format!("{version}{key}{key}")),
+        ("no version", key.to_owned()),
+        ("two versions", format!("{version}{version}{key}")),
+        (
+            "a body",
+            format!("{version}{key}Content-Length: 2\r\n\r\nhi"),
+        ),
+        (
+            "a body in chunks",
+            format!("{version}{key}Transfer-Encoding: chunked\r\n\r\n0\r\n"),
+        ),
+    ] {
+        let mut client = scene.gateway.connect();
+        client.send(format!(
+            "GET /chat HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{fields}\r\n",
+            scene.tenant.key
+        ));
+        let response = client.read(false);
+        assert_own(name, &response, 400);
+        assert_eq!(response.code(), "websocket_handshake", "{name}");
+    }
+    assert_eq!(scene.upstream.count(), 0, "the upstream sees none of them");
+}
+
+/// An upstream that answers 101 for another reason, say because it hands on a status that it was given, has not agreed to
+/// carry what the client sends from now on.
+#[test]
+fn a_switch_without_the_answer_to_the_key_is_no_tunnel() {
+    let scene = Scene::new(|_| Answer::text("fine"));
+    let right = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+    for (name, fields) in [
+        ("none", String::new()),
+        ("an empty one", "Sec-WebSocket-Accept:\r\n".to_owned()),
+        (
+            "the key",
+            right.replace("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ),
+        ("one in small letters", right.to_lowercase()),
+        ("two", right.repeat(2)),
+    ] {
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{fields}\r\nsecret"
+        );
+        scene.upstream.set(move |_| Answer::raw(answer.clone()));
+        let smuggled = "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut client = scene.gateway.connect();
+        client.send(format!(
+            "GET /chat HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n{UPGRADE}\r\n{smuggled}",
+            scene.tenant.key
+        ));
+        let response = client.read(false);
+        assert_own(name, &response, 502);
+        assert_eq!(response.code(), "upstream_malformed", "{name}");
+        assert_own("what follows is a request", &client.read(false), 401);
+    }
+    assert_eq!(scene.upstream.count_of("/evil"), 0);
+}

@@ -16,7 +16,9 @@ use super::identity::Caller;
 use super::phase::Phase;
 use super::refusal::Refusal;
 use super::worker::Worker;
-use super::{WRITE_TIMEOUT, forward, identity, limits, own, request_head, response_head, routes};
+use super::{
+    WRITE_TIMEOUT, forward, handshake, identity, limits, own, request_head, response_head, routes,
+};
 use crate::front::Front;
 use crate::snapshot::{RouteEntry, Snapshot};
 
@@ -136,6 +138,9 @@ async fn pass<'s>(
         // wherever an upstream is less exact.
         Upgrade::WebSocket if call.head.method_kind() != Method::Get => {
             return Err(Refusal::WebSocketMethod.into());
+        }
+        Upgrade::WebSocket if !handshake::is_whole(call.head) => {
+            return Err(Refusal::WebSocketHandshake.into());
         }
         Upgrade::WebSocket => {}
     }

@@ -14,6 +14,7 @@ mod fallback;
 mod forward;
 pub(crate) mod forwarded;
 pub(crate) mod grpc;
+mod handshake;
 mod identity;
 pub(crate) mod idle;
 mod kernel;

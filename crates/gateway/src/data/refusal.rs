@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     UpgradeNotProxied,
     /// `Upgrade: websocket` with a method that opens no WebSocket.
     WebSocketMethod,
+    /// `Upgrade: websocket` without what a handshake consists of.
+    WebSocketHandshake,
     /// The request came back to a gateway that it had passed too often.
     Loop,
     /// No `X-API-Key`.
@@ -95,7 +97,10 @@ impl Refusal {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Self::Malformed { status, .. } => *status,
-            Self::AmbiguousTarget(_) | Self::UpgradeNotProxied | Self::WebSocketMethod => 400,
+            Self::AmbiguousTarget(_)
+            | Self::UpgradeNotProxied
+            | Self::WebSocketMethod
+            | Self::WebSocketHandshake => 400,
             Self::KeyMissing => 401,
             Self::KeyInvalid | Self::TenantInactive => 403,
             Self::NoRoute => 404,
@@ -122,6 +127,7 @@ impl Refusal {
             Self::MethodNotProxied => "method_not_proxied",
             Self::UpgradeNotProxied => "upgrade_not_proxied",
             Self::WebSocketMethod => "websocket_method",
+            Self::WebSocketHandshake => "websocket_handshake",
             Self::Loop => "loop_detected",
             Self::KeyMissing => "api_key_missing",
             Self::KeyInvalid => "api_key_invalid",
@@ -154,6 +160,9 @@ impl Refusal {
             Self::MethodNotProxied => "this method is never forwarded",
             Self::UpgradeNotProxied => "only `Upgrade: websocket` is forwarded",
             Self::WebSocketMethod => "a WebSocket is opened by GET and by no other method",
+            Self::WebSocketHandshake => {
+                "a WebSocket is opened with one Sec-WebSocket-Key, one Sec-WebSocket-Version and no body"
+            }
             Self::Loop => {
                 "the request passed this gateway too often; look for a route that leads back to it"
             }
@@ -195,6 +204,7 @@ impl Refusal {
             | Self::AmbiguousTarget(_)
             | Self::UpgradeNotProxied
             | Self::WebSocketMethod
+            | Self::WebSocketHandshake
             | Self::BodyTimeout
             | Self::HeadTimeout => "http_request_error",
             Self::MethodNotProxied

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bastide_http1::{ResponseHead, Upgrade};
+use bastide_http1::ResponseHead;
 use tokio::io::{
     AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional_with_sizes,
 };
@@ -26,12 +26,6 @@ use crate::upstream::pool::Connection;
 
 /// Per direction.
 const BUFFER: usize = 8 * 1024;
-
-/// Whether the upstream switches to what the client asked for. Anything else that follows on that connection means
-/// nothing.
-pub(crate) fn is_agreed(call: &Call<'_>, response: &ResponseHead) -> bool {
-    call.head.upgrade() == Upgrade::WebSocket && response.upgrade() == Upgrade::WebSocket
-}
 
 /// Tells the client that the protocol is switched and relays until both sides are done, or nothing has moved for the route's
 /// time.

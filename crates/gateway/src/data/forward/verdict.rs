@@ -7,10 +7,10 @@ use bastide_http1::{Known, ResponseHead};
 use super::Forwarding;
 use super::attempt::{Blame, Failed};
 use crate::data::connection::After;
+use crate::data::handshake;
 use crate::data::line::Served;
 use crate::data::metrics::{Reason, Retried};
 use crate::data::refusal::Refusal;
-use crate::data::tunnel;
 use crate::snapshot::{Again, Attempts, Endpoint, Outcome};
 
 /// An attempt that will not do.
@@ -32,8 +32,8 @@ impl<'s> Forwarding<'_, 's> {
     ) -> Option<Lost> {
         let response = &*self.exchange.response;
         let status = response.status();
-        if status == 101 && !tunnel::is_agreed(self.call, response) {
-            tracing::warn!(route = %self.route.spec.id, upstream = %endpoint.url, "an upstream switched protocols without being asked");
+        if status == 101 && !handshake::is_agreed(self.call.head, response) {
+            tracing::warn!(route = %self.route.spec.id, upstream = %endpoint.url, "an upstream switched protocols without being asked, or without the answer to the key of the WebSocket");
             let books = &self.worker.metrics.upstreams;
             books.failed(endpoint, Reason::Malformed);
             return Some(Lost {
