@@ -167,7 +167,6 @@ fn two_framings_are_a_502() {
 
 #[test]
 fn interim_responses_that_cannot_be_are_a_502() {
-    let many = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000) + OK;
     assert_refused(
         502,
         &[
@@ -177,7 +176,6 @@ fn interim_responses_that_cannot_be_are_a_502() {
                     "HTTP/1.1 103 x\r\nContent-Length: 3\r\n\r\nabc{OK}"
                 )),
             ),
-            ("a thousand interim responses", Answer::raw(many)),
             (
                 "a switch that nobody asked for",
                 Answer::raw(
@@ -189,6 +187,27 @@ fn interim_responses_that_cannot_be_are_a_502() {
                 Answer::raw("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             ),
         ],
+    );
+}
+
+#[test]
+fn a_hundred_interim_responses_are_taken_and_more_are_no_answer() {
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let scene = Scene::new(|_| Answer::text("fine"));
+    scene
+        .upstream
+        .set(move |_| Answer::raw(interim.repeat(100) + OK));
+    scene.get("/").expect(200);
+    scene
+        .upstream
+        .set(move |_| Answer::raw(interim.repeat(101) + OK));
+    let refused = scene.get("/");
+    assert_own("one too many", &refused, 502);
+    assert_eq!(refused.code(), "upstream_malformed");
+    assert_eq!(
+        refused.header("proxy-status"),
+        Some("bastide; error=http_protocol_error"),
+        "it has closed nothing"
     );
 }
 

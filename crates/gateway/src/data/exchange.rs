@@ -18,8 +18,9 @@ use super::stream::Stream;
 use super::upload::Upload;
 use crate::upstream::pool::Connection;
 
-/// Interim responses (1xx) that an upstream may send before the final one.
-const MAX_INTERIM: u32 = 16;
+/// Interim responses (1xx) that an upstream may send before the final one: enough for one that says every few seconds of a long
+/// work that it goes on (102), and an end for one that says nothing else. They do not lengthen the time to the final one.
+const MAX_INTERIM: u32 = 100;
 
 /// What all attempts at one request work on, one after the other.
 pub(crate) struct Exchange<'a> {
@@ -61,6 +62,8 @@ pub(crate) enum Failure {
     Closed,
     /// The upstream's answer is no HTTP.
     Malformed(ResponseError),
+    /// It sends one interim response after the other.
+    TooManyInterim,
     /// No head in time.
     Timeout,
 }
@@ -208,7 +211,7 @@ impl Attempt {
                     // The gateway answers expectations itself; other interim responses are advice that may be dropped.
                     self.interim += 1;
                     if self.interim > MAX_INTERIM {
-                        return Poll::Ready(Err(Failure::Closed));
+                        return Poll::Ready(Err(Failure::TooManyInterim));
                     }
                     response.clear();
                     continue;

@@ -122,6 +122,10 @@ impl Failed {
                 tracing::warn!(route = %route.spec.id, upstream = %endpoint.url, %error, "an upstream's response is not valid");
                 Blame::Upstream(Reason::Malformed, Refusal::UpstreamMalformed)
             }
+            Failure::TooManyInterim => {
+                tracing::warn!(route = %route.spec.id, upstream = %endpoint.url, "an upstream sends interim responses (1xx) without end");
+                Blame::Upstream(Reason::Malformed, Refusal::UpstreamMalformed)
+            }
             Failure::Timeout => Blame::Upstream(Reason::Timeout, Refusal::UpstreamTimeout),
         }
     }
