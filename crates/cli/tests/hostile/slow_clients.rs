@@ -213,6 +213,26 @@ fn a_client_that_leaves_while_the_upstream_works_takes_its_connection_along() {
     scene.get("/").expect(200);
 }
 
+/// The end of its side is all that the kernel tells of a client that has closed its connection, so it stands for that: also
+/// where the other side is still open. What the gateway answers by itself is out before anybody looks.
+#[test]
+fn a_client_that_ends_its_side_before_the_upstream_has_answered_has_left() {
+    let scene = Scene::new(|_| Answer::hang());
+    let ask = |path: &str| {
+        let mut client = scene.gateway.connect();
+        client.send(scene.request("GET", path).bytes());
+        client
+    };
+    let mut client = ask("/hold");
+    eventually("the upstream works", || scene.upstream.in_flight() == 1);
+    client.finish_sending();
+    assert_eq!(client.read_to_end().unwrap(), b"", "it gets no answer");
+    eventually("it is closed upstream", || scene.upstream.in_flight() == 0);
+    let mut client = ask("/health");
+    client.finish_sending();
+    client.read(false).expect(200);
+}
+
 #[test]
 fn a_client_that_has_pipelined_and_leaves_takes_its_connection_along() {
     let scene = Scene::new(|_| Answer::hang());
