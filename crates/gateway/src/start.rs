@@ -68,6 +68,11 @@ pub enum StartError {
     /// The database's URL or the database.
     #[error("{0}")]
     Database(String),
+    /// The disk of the database's file, where there is nothing else to serve.
+    #[error(
+        "{0}; there is no earlier configuration of this database that could be served meanwhile"
+    )]
+    Disk(String),
     /// A wrong role, password or database.
     #[error("{0}; correct the role, the password or the database's name in DATABASE_URL")]
     Refused(String),
@@ -292,7 +297,7 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
     };
     let mut last = None;
     let reading = persist(settings, &repository, &mut last);
-    let unavailable = match tokio::time::timeout(patience, reading).await {
+    let failed = match tokio::time::timeout(patience, reading).await {
         Ok(Ok((state, pepper))) => {
             return Ok(Loaded {
                 repository,
@@ -301,23 +306,27 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
                 is_from_disk: false,
             });
         }
-        Ok(Err(error)) => return Err(error),
-        Err(_) => {
-            last.unwrap_or_else(|| format!("nothing came from it within {} s", patience.as_secs()))
-        }
+        Ok(Err(ReadError::Fatal(error))) => return Err(error),
+        Ok(Err(ReadError::Unavailable(error))) => error,
+        Err(_) => last.unwrap_or_else(|| {
+            let words = format!("nothing came from it within {} s", patience.as_secs());
+            CommitError::Unavailable(words)
+        }),
     };
     let source = crate::control::source(repository.database().name());
     match Control::saved(&snapshot)? {
         Some(saved) => {
             // Its tenants are not those of this database, and would be let in.
             if let Some(other) = saved.other_source(&source) {
-                return Err(StartError::Database(format!(
-                    "the database is unavailable ({unavailable}), and the last good configuration in the data directory is of \
-                     another one ({other}); check DATABASE_URL and that the database runs"
-                )));
+                return Err(nothing_to_serve(
+                    failed,
+                    &format!(
+                        "the last good configuration in the data directory is of another one ({other})"
+                    ),
+                ));
             }
             tracing::warn!(
-                error = unavailable,
+                error = %failed,
                 "the database is unavailable; serving the last good configuration"
             );
             let pepper = saved.pepper().to_owned();
@@ -328,36 +337,47 @@ pub(crate) async fn load(settings: &Settings) -> Result<Loaded, StartError> {
                 is_from_disk: true,
             })
         }
-        None => Err(StartError::Database(format!(
-            "the database is unavailable ({unavailable}), and there is no earlier configuration in the data directory; \
-             check DATABASE_URL and that the database runs"
-        ))),
+        None => Err(nothing_to_serve(
+            failed,
+            "there is no earlier configuration in the data directory",
+        )),
     }
 }
 
-/// Reads the configuration as soon as the database lets us. `last` is why it did not at the last try.
+/// Why a start ends whose database does not answer: `instead` says what stands in the data directory.
+fn nothing_to_serve(failed: CommitError, instead: &str) -> StartError {
+    match failed {
+        // The database is the right one; its own words say what to do.
+        CommitError::Disk(error) => StartError::Disk(error),
+        error => StartError::Database(format!(
+            "the database is unavailable ({error}), and {instead}; check DATABASE_URL and that the database runs"
+        )),
+    }
+}
+
+/// Reads the configuration as soon as the database lets us. `last` is why it did not at the last try. A full disk is not waited
+/// for: it does not boot, as a server may.
 async fn persist(
     settings: &Settings,
     repository: &Repository,
-    last: &mut Option<String>,
-) -> Result<(State, String), StartError> {
+    last: &mut Option<CommitError>,
+) -> Result<(State, String), ReadError> {
     loop {
         match read(settings, repository).await {
-            Ok(read) => return Ok(read),
-            Err(ReadError::Fatal(error)) => return Err(error),
-            Err(ReadError::Unavailable(error)) => {
+            Err(ReadError::Unavailable(error)) if !matches!(error, CommitError::Disk(_)) => {
                 if last.is_none() {
-                    tracing::warn!(error, "the database is unavailable; trying again");
+                    tracing::warn!(%error, "the database is unavailable; trying again");
                 }
                 *last = Some(error);
                 tokio::time::sleep(RETRY).await;
             }
+            read => return read,
         }
     }
 }
 
 enum ReadError {
-    Unavailable(String),
+    Unavailable(CommitError),
     Fatal(StartError),
 }
 
@@ -368,7 +388,7 @@ impl From<CommitError> for ReadError {
             CommitError::Unusable(error) => Self::Fatal(StartError::Unusable(error)),
             CommitError::Damaged(error) => Self::Fatal(StartError::Damaged(error)),
             CommitError::Refused(error) => Self::Fatal(StartError::Refused(error)),
-            error => Self::Unavailable(error.to_string()),
+            error => Self::Unavailable(error),
         }
     }
 }
@@ -415,7 +435,7 @@ pub async fn keys(storage: &StorageSettings, repository: &Repository) -> Result<
     match pepper(storage.key_pepper.as_ref(), repository).await {
         Ok(pepper) => Ok(Keys::new(pepper.as_bytes())),
         Err(ReadError::Fatal(error)) => Err(error),
-        Err(ReadError::Unavailable(error)) => Err(StartError::Database(error)),
+        Err(ReadError::Unavailable(error)) => Err(StartError::Database(error.to_string())),
     }
 }
 

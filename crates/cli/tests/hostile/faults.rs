@@ -1,15 +1,16 @@
 //! Stores that die and come back, and a disk that is full: traffic goes on.
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bastide_testkit::{Database, Postgres, TestFolder};
+use bastide_testkit::{Database, Postgres};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
+use crate::harness::gateway::refused_by;
 use crate::harness::wait::within;
-use crate::harness::{Backend, Gateway, Options, Request, Response, Stores, Upstream};
+use crate::harness::{Backend, Gateway, Options, Request, Response, Stores, TenantKey, Upstream};
 use crate::load::Load;
 
 /// Longer than any reconnection takes.
@@ -225,74 +226,55 @@ fn a_cold_start_with_both_stores_down_serves_what_was_known() {
     gateway.get("/", &tenant.key).expect(200);
 }
 
-/// A file system of 3 MiB, gone when dropped.
-struct SmallDisk(TestFolder);
+/// A full disk, as far as a gateway can tell: no file of its may grow beyond this, in bytes. Unlike a small file system it takes
+/// no right to mount one.
+const FULL: u64 = 16 * 1024;
 
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn mount() -> Option<Self> {
-        let folder = TestFolder::new().unwrap();
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"])
-            .arg(folder.path())
-            .output();
-        status
-            .is_ok_and(|output| output.status.success())
-            .then_some(Self(folder))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Writes until nothing more fits.
-    fn fill(&self) {
-        let mut size = 1 << 20;
-        let mut number = 0;
-        while size > 0 {
-            number += 1;
-            let path = self.path().join(format!("filler-{number}"));
-            if std::fs::write(path, vec![0; size]).is_err() {
-                size /= 2;
-            }
-        }
-    }
-
-    fn clear(&self) {
-        for entry in std::fs::read_dir(self.path()).unwrap().flatten() {
-            if entry.file_name().to_string_lossy().starts_with("filler-") {
-                std::fs::remove_file(entry.path()).unwrap();
-            }
-        }
-    }
+/// The command of a gateway that is not ended by the signal which comes with that limit.
+fn command(options: &Options, limit: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    let script = format!("trap '' XFSZ; {limit} exec \"$0\" \"$@\"");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_bastide")])
+        .args(options.command());
+    command
 }
 
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the gateway may be a moment late in closing its files.
-        Command::new("umount")
-            .arg("-l")
-            .arg(self.path())
-            .output()
-            .ok();
-    }
+/// One whose disk is full from the start. The shell counts in blocks of 512 bytes.
+fn on_a_full_disk(options: &Options) -> Command {
+    command(options, &format!("ulimit -S -f {};", FULL / 512))
+}
+
+/// Fills its disk, or makes room on it again.
+fn limit_files(gateway: &Gateway, bytes: Option<u64>) {
+    let limit = Rlimit {
+        current: bytes,
+        maximum: None,
+    };
+    let process = Pid::from_raw(i32::try_from(gateway.id()).unwrap());
+    prlimit(process, Resource::Fsize, limit).unwrap();
+}
+
+/// A gateway before an upstream, with its tenant and its route, and all of that on disk.
+fn settled() -> (Gateway, Upstream, TenantKey, String) {
+    let options = Options::new(Backend::Embedded);
+    let gateway = Gateway::start_by(options.clone(), &mut command(&options, ""));
+    let upstream = Upstream::named("fine");
+    let tenant = gateway.tenant("acme");
+    let route = gateway.prefix_route(&tenant, "/", &[&upstream], Value::Null);
+    let snapshot = gateway.data_dir().join("snapshot.json");
+    within(BACK, "the snapshot holds the route", || {
+        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains(&route))
+    });
+    (gateway, upstream, tenant, route)
 }
 
 #[test]
 fn a_full_disk_costs_no_request_and_no_data() {
-    let Some(disk) = SmallDisk::mount() else {
-        println!("not shown: this user may not mount a small file system");
-        return;
-    };
-    let data = disk.path().join("data");
-    let options = Options::new(Backend::Embedded).arg("--data-dir", &data.display().to_string());
-    let mut gateway = Gateway::start(options);
-    let upstream = Upstream::named("fine");
-    let tenant = gateway.tenant("acme");
-    let route = gateway.prefix_route(&tenant, "/", &[&upstream], Value::Null);
+    let (mut gateway, _upstream, tenant, route) = settled();
     let load = Load::of_ok(gateway.public, 2, &Request::get("/").key(&tenant.key));
     load.wait_for(50);
-    disk.fill();
+    limit_files(&gateway, Some(FULL));
     let mut refused = 0;
     for number in 0..50 {
         let made = gateway.admin(
@@ -315,7 +297,7 @@ fn a_full_disk_costs_no_request_and_no_data() {
     });
     load.wait_for(50);
     assert!(!gateway.has_ended());
-    disk.clear();
+    limit_files(&gateway, None);
     within(BACK, "room is found without a change", || {
         !is_degraded(&gateway)
     });
@@ -337,38 +319,46 @@ fn a_full_disk_costs_no_request_and_no_data() {
     assert_eq!(before, after);
     assert_eq!(after.as_array().map(Vec::len), Some(51 - refused));
     gateway.get("/", &tenant.key).expect(200);
-    drop(gateway);
 }
 
 #[test]
 fn a_start_on_a_full_disk_serves_what_was_known() {
-    let Some(disk) = SmallDisk::mount() else {
-        println!("not shown: this user may not mount a small file system");
-        return;
-    };
-    let data = disk.path().join("data");
-    let options = Options::new(Backend::Embedded).arg("--data-dir", &data.display().to_string());
-    let mut gateway = Gateway::start(options);
-    let upstream = Upstream::named("fine");
-    let tenant = gateway.tenant("acme");
-    let route = gateway.prefix_route(&tenant, "/", &[&upstream], Value::Null);
-    let snapshot = data.join("snapshot.json");
-    within(BACK, "the snapshot holds the route", || {
-        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains(&route))
-    });
+    let (mut gateway, _upstream, tenant, route) = settled();
     gateway.terminate();
     gateway.wait();
-    disk.fill();
-    let gateway = gateway.start_again();
+    let options = gateway.options().clone();
+    let gateway = Gateway::start_by(options.clone(), &mut on_a_full_disk(&options));
     gateway.get("/", &tenant.key).expect(200);
     assert!(is_degraded(&gateway));
     prioritise(&gateway, &route, 5).expect_problem(503, "database_disk");
-    disk.clear();
+    limit_files(&gateway, None);
     within(BACK, "changes are taken", || {
         prioritise(&gateway, &route, 6).status == 200
     });
     within(BACK, "it is ready in full", || !is_degraded(&gateway));
     gateway.get("/", &tenant.key).expect(200);
+}
+
+/// There is nothing to serve, and the database is the right one.
+#[test]
+fn a_first_start_on_a_full_disk_names_the_disk() {
+    let options = Options::new(Backend::Embedded);
+    let started = Instant::now();
+    let ended = refused_by(&options, &mut on_a_full_disk(&options));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    for words in [
+        "the disk of the database",
+        "gateway.db",
+        "is full or fails",
+        "free space",
+    ] {
+        assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+    }
+    assert!(!ended.stderr.contains("DATABASE_URL"), "{ended:?}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{ended:?}");
+    // Room is made, and nothing is left behind that would be in the way.
+    Gateway::start(options);
 }
 
 #[test]

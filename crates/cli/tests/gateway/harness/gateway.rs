@@ -257,7 +257,22 @@ impl Gateway {
 /// Starts one that is expected to refuse, and waits for its end.
 #[track_caller]
 pub(crate) fn refused(options: &Options) -> Ended {
-    let mut program = Program::start(&options.command(), &options.env, options.folder.path());
+    let program = Program::start(&options.command(), &options.env, options.folder.path());
+    end_of(program)
+}
+
+/// As [`refused`] by another command that comes to the same.
+#[track_caller]
+pub(crate) fn refused_by(options: &Options, command: &mut Command) -> Ended {
+    end_of(Program::start_by(
+        command,
+        &options.env,
+        options.folder.path(),
+    ))
+}
+
+#[track_caller]
+fn end_of(mut program: Program) -> Ended {
     let status = program.wait();
     Ended {
         code: status.code(),
