@@ -152,6 +152,51 @@ fn damage(gateway: &Gateway) {
     }
 }
 
+/// Its beginning is sound, so that it is known for a database; what is wrong shows where it is read.
+#[test]
+fn g15_a_damaged_page_in_the_middle_is_named_although_there_is_a_snapshot() {
+    const PAGE: usize = 4096;
+    let mut gateway = Gateway::start(Backend::Embedded);
+    for number in 0..100 {
+        gateway.tenant(&format!("tenant number {number}"));
+    }
+    let snapshot = gateway.data_dir().join("snapshot.json");
+    eventually("the configuration is on disk", || {
+        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains("tenant number 99"))
+    });
+    gateway.terminate();
+    gateway.wait();
+    // What is not in the file itself yet stands beside it.
+    let names = ["gateway.db", "gateway.db-wal"];
+    let backup = names.map(|name| std::fs::read(gateway.data_dir().join(name)).ok());
+    let path = gateway.data_dir().join(names[0]);
+    let mut damaged = backup[0].clone().unwrap();
+    let mut pages = 0;
+    for page in damaged.chunks_mut(PAGE).skip(1) {
+        if page.windows(13).any(|window| window == b"tenant number") {
+            page[..64].fill(0xff);
+            pages += 1;
+        }
+    }
+    assert!(pages > 0);
+    std::fs::write(&path, damaged).unwrap();
+    assert_stopped(
+        &refused(gateway.options()),
+        &["gateway.db", "is damaged", "malformed", "a backup"],
+    );
+    // A backup, as it is told.
+    for (name, backup) in names.iter().zip(backup) {
+        let path = gateway.data_dir().join(name);
+        match backup {
+            Some(bytes) => std::fs::write(path, bytes).unwrap(),
+            None => drop(std::fs::remove_file(path)),
+        }
+    }
+    let again = gateway.start_again();
+    let tenants = again.admin("GET", "/admin/tenants?limit=200", Value::Null);
+    assert_eq!(tenants.expect(200).data().as_array().unwrap().len(), 100);
+}
+
 #[test]
 fn g15_a_database_that_is_damaged_while_it_is_in_use_stops_changes_and_nothing_else() {
     let mut gateway = Gateway::start(Backend::Embedded);
