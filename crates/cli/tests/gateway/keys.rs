@@ -34,6 +34,27 @@ fn revoke(gateway: &Gateway, tenant: &TenantKey, id: &str) {
 }
 
 on_both! {
+    /// What a creation answers can be sent back, whatever a client's clock counts in.
+    fn g1_an_expiry_is_as_precise_as_it_is_kept(backend) {
+        let gateway = Gateway::start(backend);
+        let tenant = gateway.tenant("acme");
+        let keys = format!("/admin/tenants/{}/keys", tenant.id);
+        let fine = json!({ "name": "fine", "expiresAt": "2999-01-01T00:00:00.123456789Z" });
+        let made = gateway.admin("POST", &keys, fine).expect(201).data();
+        assert_eq!(made["expiresAt"], "2999-01-01T00:00:00.123456Z");
+        let path = format!("{keys}/{}", made["id"].as_str().unwrap());
+        assert_eq!(gateway.admin("GET", &path, Value::Null).data(), made);
+        let sent_back = gateway.admin("PATCH", &path, made.clone()).expect(200);
+        assert_eq!(sent_back.data(), made, "it is no change");
+        // A document that is applied again and again changes nothing after the first time.
+        let document = json!({ "tenants": [{ "name": "other", "keys": [
+            { "key": "0123456789abcdef", "expiresAt": "2999-01-01T00:00:00.123456789Z" },
+        ] }] });
+        gateway.admin("PUT", "/admin/config", document.clone()).expect(200);
+        let again = gateway.admin("PUT", "/admin/config", document).expect(200).data();
+        assert_eq!(again, json!({ "create": [], "update": [], "delete": [] }));
+    }
+
     fn g2_a_request_without_a_key_is_401_whatever_its_path(backend) {
         let gateway = Gateway::start(backend);
         let upstream = Upstream::named("a");

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Api, TENANT_KEY};
 use crate::admin::Configuration;
+use crate::model::read::in_microseconds;
 
 fn time(value: &Value) -> Timestamp {
     value.as_str().unwrap().parse().unwrap()
@@ -178,7 +179,7 @@ async fn rotation_overlaps() {
     assert!(detail.contains(new["id"].as_str().unwrap()), "{detail}");
 
     // Without a body: a day. An expiry that comes sooner stays.
-    let soon = Timestamp::now() + SignedDuration::from_hours(2);
+    let soon = in_microseconds(Timestamp::now() + SignedDuration::from_hours(2));
     let path = api
         .post(&keys, json!({"expiresAt": soon.to_string()}))
         .await

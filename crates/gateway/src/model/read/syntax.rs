@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::object::in_microseconds;
+
 const MAX_HEADER_NAME: usize = 128;
 const MAX_HEADER_VALUE: usize = 8 * 1024;
 
@@ -171,9 +173,9 @@ pub(crate) fn uuid(node: Node<'_, '_>) -> Option<Uuid> {
     )(node)
 }
 
-/// A moment with its offset from UTC (RFC 3339).
+/// A moment with its offset from UTC (RFC 3339). What is finer than a database keeps is cut off at once.
 pub(crate) fn timestamp(node: Node<'_, '_>) -> Option<Timestamp> {
     parse::from_text("a time such as 2030-01-31T12:00:00Z", |text| {
-        text.parse().ok()
+        text.parse().ok().map(in_microseconds)
     })(node)
 }
