@@ -36,20 +36,21 @@ pub(super) async fn put(configuration: &impl Configuration, call: &Call) -> Resu
     let work = {
         let (call, keys) = (call.clone(), configuration.keys().clone());
         let state = Arc::clone(&state);
-        move || prepare(&call, &state, &keys)
+        move || {
+            prepare(&call, &state, &keys).map(|plan| (plan.commit, Reply::data(json!(plan.diff))))
+        }
     };
-    let plan = apart(work).await.map_err(|error| {
+    let (commit, reply) = apart(work).await.map_err(|error| {
         tracing::error!(%error, "a configuration cannot be planned");
         Problem::new(
             Code::Internal,
             "the configuration could not be planned; the log says why",
         )
     })??;
-    let reply = Reply::data(json!(plan.diff));
-    if is_dry_run || plan.commit.changes.is_empty() {
+    if is_dry_run || commit.changes.is_empty() {
         return Ok(reply.tagged(state.revision));
     }
-    match configuration.commit(plan.commit).await {
+    match configuration.commit(commit).await {
         Ok(state) => Ok(reply.tagged(state.revision)),
         Err(CommitError::VersionMismatch(..))
             if call.headers.contains_key(http::header::IF_MATCH) =>

@@ -33,6 +33,12 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Changes that come within this time are saved to disk together.
 const SAVE_DELAY: Duration = Duration::from_millis(200);
 
+/// Does what takes long where there are many objects, while everything else that this thread had to do is done by another one. It
+/// is not a task of its own, so that it is neither given up halfway nor overtaken by the next change.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
 /// What the log was told of a repository that cannot be read: each new reason once, and its end.
 #[derive(Default)]
 struct Told(Option<String>);
@@ -118,7 +124,7 @@ impl Control {
     pub async fn commit(&self, commit: Commit) -> Result<Arc<State>, CommitError> {
         // Kept as text, in one piece: thousands of objects that live just while the next snapshot is built would leave
         // holes all over its memory.
-        let changes = serde_json::to_vec(&commit.changes).map_err(|error| {
+        let changes = aside(|| serde_json::to_vec(&commit.changes)).map_err(|error| {
             CommitError::Unavailable(format!("a change has no JSON form: {error}"))
         })?;
         let written = self.repository.commit(commit).await;
@@ -129,13 +135,15 @@ impl Control {
             // next look fetches the changes in the order that everybody sees.
             tracing::warn!(%error, "a change was written but not read back; it is in force on this node at once");
             let _turn = self.turn.lock().await;
-            let mut next = State::clone(&self.state.load());
-            next.apply(Delta {
-                revision: next.revision,
-                changes: serde_json::from_slice(&changes)
-                    .expect("changes read back from the text that was made of them"),
+            aside(|| {
+                let mut next = State::clone(&self.state.load());
+                next.apply(Delta {
+                    revision: next.revision,
+                    changes: serde_json::from_slice(&changes)
+                        .expect("changes read back from the text that was made of them"),
+                });
+                self.publish(next);
             });
-            self.publish(next);
         }
         Ok(self.state())
     }
@@ -173,13 +181,15 @@ impl Control {
         if loaded.delta.revision == known.revision {
             return Ok(());
         }
-        let mut next = if loaded.is_complete {
-            State::default()
-        } else {
-            State::clone(&known)
-        };
-        next.apply(loaded.delta);
-        self.publish(next);
+        aside(|| {
+            let mut next = if loaded.is_complete {
+                State::default()
+            } else {
+                State::clone(&known)
+            };
+            next.apply(loaded.delta);
+            self.publish(next);
+        });
         Ok(())
     }
 
@@ -238,5 +248,69 @@ impl Control {
     /// Reads the last good state from disk, if there is one.
     pub fn saved(snapshot_file: &std::path::Path) -> Result<Option<Saved>, DiskError> {
         disk::load(snapshot_file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use bastide_db::Database;
+    use bastide_testkit::TestFolder;
+    use jiff::Timestamp;
+    use tokio::runtime::Handle;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{Change, ManagedBy, Tenant};
+
+    fn tenant() -> Tenant {
+        let now = Timestamp::UNIX_EPOCH;
+        Tenant {
+            id: Uuid::now_v7(),
+            name: "acme".to_owned(),
+            tier: "pro".to_owned(),
+            rate_limit: None,
+            is_active: true,
+            managed_by: ManagedBy::Api,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
+
+    /// To compile ten thousand routes takes long; `/metrics` and `/ready` are answered by the same thread.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn publishing_leaves_the_thread_to_others() {
+        let folder = TestFolder::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("test.db").display());
+        let repository = Repository::new(Database::open(&url).unwrap());
+        repository.migrate().await.unwrap();
+        let runtime = Handle::current();
+        let publish = move |state: &Arc<State>| {
+            if state.tenants.is_empty() {
+                return;
+            }
+            let (say, heard) = channel();
+            runtime.spawn(async move { say.send(()).unwrap() });
+            heard
+                .recv_timeout(Duration::from_secs(10))
+                .expect("the one thread does something else meanwhile");
+        };
+        let control = Arc::new(Control::new(
+            repository,
+            State::default(),
+            "pepper".to_owned(),
+            folder.path().join("snapshot.json"),
+            true,
+            Box::new(publish),
+        ));
+        let commit = Commit {
+            changes: vec![Change::PutTenant(tenant())],
+            ..Commit::default()
+        };
+        // On the one thread, where the test itself is not.
+        let committed = tokio::spawn(async move { control.commit(commit).await });
+        assert_eq!(committed.await.unwrap().unwrap().tenants.len(), 1);
     }
 }
