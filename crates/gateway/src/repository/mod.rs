@@ -137,6 +137,11 @@ const MIGRATIONS: Migrations = Migrations {
             postgres: include_str!("migrations/0002_rotated_keys.postgres.sql"),
             sqlite: include_str!("migrations/0002_rotated_keys.sqlite.sql"),
         },
+        Migration {
+            name: "0003_successors_of_before",
+            postgres: include_str!("migrations/0003_successors_of_before.postgres.sql"),
+            sqlite: include_str!("migrations/0003_successors_of_before.sqlite.sql"),
+        },
     ],
 };
 

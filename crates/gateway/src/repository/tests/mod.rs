@@ -36,12 +36,15 @@ enum Fixture {
 }
 
 impl Fixture {
-    async fn open(&self) -> Repository {
-        let url = match self {
+    fn url(&self) -> String {
+        match self {
             Self::Sqlite(folder) => format!("sqlite:{}", folder.path().join("test.db").display()),
             Self::Postgres(database) => database.url(),
-        };
-        let repository = Repository::new(Database::open(&url).unwrap());
+        }
+    }
+
+    async fn open(&self) -> Repository {
+        let repository = Repository::new(Database::open(&self.url()).unwrap());
         repository.migrate().await.unwrap();
         repository
     }

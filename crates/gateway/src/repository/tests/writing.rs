@@ -10,6 +10,7 @@ on_both!(
     concurrent_commits_lose_nothing,
     the_first_setting_wins,
     migrations_are_known,
+    keys_that_were_rotated_before_get_their_successor_from_the_audit_log,
 );
 
 async fn versions_guard_against_lost_updates(fixture: &Fixture) {
@@ -244,6 +245,55 @@ async fn migrations_are_known(fixture: &Fixture) {
             .all(|step| step.is_applied)
     );
     assert!(repository.migrate().await.unwrap().is_empty());
+}
+
+async fn keys_that_were_rotated_before_get_their_successor_from_the_audit_log(fixture: &Fixture) {
+    let database = Database::open(&fixture.url()).unwrap();
+    let before = Migrations {
+        component: MIGRATIONS.component,
+        steps: &MIGRATIONS.steps[..2],
+    };
+    before.migrate(&database).await.unwrap();
+    let repository = Repository::new(database);
+    let owner = tenant("a");
+    let [mut old, first, second, other] = [1, 2, 3, 4].map(|byte| key(&owner, byte));
+    let note = |action: &str, key: &ApiKey| Audit {
+        entity: Entity::Key,
+        entity_id: key.id,
+        ..audit(&owner, action)
+    };
+    let made = Commit {
+        changes: vec![
+            Change::PutTenant(owner.clone()),
+            Change::PutKey(old.clone()),
+            Change::PutKey(other.clone()),
+        ],
+        audit: vec![
+            audit(&owner, "create"),
+            note("create", &old),
+            note("create", &other),
+        ],
+        ..Commit::default()
+    };
+    repository.commit(made).await.unwrap();
+    for successor in [&first, &second] {
+        old.version += 1;
+        let rotated = Commit {
+            changes: vec![
+                Change::PutKey(old.clone()),
+                Change::PutKey(successor.clone()),
+            ],
+            audit: vec![note("rotate", &old), note("create", successor)],
+            ..Commit::default()
+        };
+        repository.commit(rotated).await.unwrap();
+    }
+    repository.migrate().await.unwrap();
+    let keys = state(&repository).await.keys;
+    assert_eq!(keys[&old.id].replaced_by, Some(second.id));
+    for key in [first, second, other] {
+        assert_eq!(keys[&key.id].replaced_by, None);
+    }
 }
 
 /// A change that was written and cannot be read back from the database is taken from its text.
