@@ -12,6 +12,7 @@ use crate::harness::{
     Answer, Backend, Client, Gate, Gateway, Options, Received, Request, Upstream,
 };
 use crate::load::Load;
+use crate::scene::one_worker;
 
 fn options() -> Options {
     Options::new(Backend::Embedded).arg("--drain-delay", "1500ms")
@@ -121,6 +122,39 @@ fn idle_connections_do_not_hold_up_the_end() {
     }
     gateway.terminate();
     within(Duration::from_secs(5), "it ends", || gateway.has_ended());
+}
+
+/// A head may take ten seconds, but a stop does not wait for who has not asked yet.
+#[test]
+fn half_a_head_holds_up_the_end_for_a_moment_only() {
+    let mut gateway = Gateway::start(one_worker());
+    let upstream = Upstream::named("fine");
+    let tenant = gateway.tenant_before(&upstream);
+    let request = Request::get("/").key(&tenant.key);
+    let halves = request.bytes();
+    let (first, second) = halves.split_at(halves.len() / 2);
+    let (mut slow, mut stuck, mut again) =
+        (gateway.connect(), gateway.connect(), gateway.connect());
+    again.call(&request).expect(200);
+    for client in [&mut slow, &mut stuck, &mut again] {
+        client.send(first);
+    }
+    // The one worker has seen the halves before this one.
+    gateway.call(&request).expect(200);
+    gateway.terminate();
+    let address = gateway.public;
+    eventually("nothing new is accepted", || {
+        Client::try_connect(address).is_err()
+    });
+    slow.send(second);
+    slow.read(false).expect(200);
+    for client in [&mut stuck, &mut again] {
+        client
+            .read(false)
+            .expect_problem(408, "request_head_timeout");
+    }
+    within(Duration::from_secs(5), "it ends", || gateway.has_ended());
+    assert!(gateway.wait().success());
 }
 
 #[test]

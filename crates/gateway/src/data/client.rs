@@ -27,6 +27,9 @@ pub(crate) const SILENT: Duration = Duration::from_secs(10);
 /// A head that was begun must be whole after this time, however slowly it drips.
 const HEAD: Duration = Duration::from_secs(10);
 
+/// The same once nothing new is taken: who has not asked yet is not what a stop waits for.
+const LAST_HEAD: Duration = Duration::from_secs(1);
+
 /// After a refusal, what the client still sends is read and thrown away for this long, so that it gets the answer
 /// instead of a reset.
 const LINGER: Duration = Duration::from_secs(1);
@@ -93,7 +96,7 @@ impl Client {
             return Next::Closed;
         }
         self.is_first = false;
-        let mut timed = false;
+        let (mut timed, mut hurried) = (false, false);
         loop {
             match head.parse(self.input.data(), limits) {
                 Ok(Some(consumed)) => {
@@ -110,14 +113,25 @@ impl Client {
             }
             let read = poll_fn(|cx| {
                 let polled = self.poll_fill(cx);
+                if polled.is_ready() {
+                    return polled;
+                }
+                let is_closing = worker.phase() == Phase::Closing;
                 // Nothing of a request is here yet: the connection is idle, whatever it looked like before.
-                if polled.is_pending() && self.input.is_empty() {
-                    if worker.phase() == Phase::Closing || self.seat.is_dismissed() {
+                if self.input.is_empty() {
+                    if is_closing || self.seat.is_dismissed() {
                         return Poll::Ready(Ok(0));
                     }
-                    self.seat.wait(cx.waker());
+                } else if is_closing && !hurried {
+                    hurried = true;
+                    self.deadline.bring_forward(Instant::now() + LAST_HEAD);
+                    // Looked at once, or it would not wake anybody.
+                    if self.deadline.poll(cx).is_ready() {
+                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    }
                 }
-                polled
+                self.seat.wait(cx.waker());
+                Poll::Pending
             });
             match read.await {
                 Ok(0) => return Next::Closed,

@@ -31,6 +31,11 @@ impl Deadline {
         self.at = now.checked_add(after);
     }
 
+    /// As [`Self::set`], unless it comes sooner already.
+    pub(crate) fn bring_forward(&mut self, to: Instant) {
+        self.at = Some(self.at.map_or(to, |at| at.min(to)));
+    }
+
     /// Ready when the deadline has passed; otherwise the task is woken when it does.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else {
