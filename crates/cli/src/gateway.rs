@@ -77,6 +77,9 @@ struct Run {
     /// How long a client's connection is kept without a request [env: KEEP_ALIVE_TIMEOUT] [default: 75s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     keep_alive_timeout: Option<String>,
+    /// How long a client may take nothing of a response that waits for it [env: SEND_TIMEOUT] [default: 60s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    send_timeout: Option<String>,
     /// How long to accept connections after SIGTERM [env: DRAIN_DELAY] [default: 5s in production, else 0s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     drain_delay: Option<String>,
@@ -132,6 +135,7 @@ impl Run {
             maintenance_page: self.maintenance_page.clone(),
             max_connections: self.max_connections.clone(),
             keep_alive_timeout: self.keep_alive_timeout.clone(),
+            send_timeout: self.send_timeout.clone(),
             drain_delay: self.drain_delay.clone(),
             drain_timeout: self.drain_timeout.clone(),
             access_log: self.access_log.clone(),

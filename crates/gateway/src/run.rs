@@ -179,6 +179,7 @@ impl Gateway {
             limits: Limits::default(),
             room: Room::new(max_connections),
             keep_alive: settings.keep_alive_timeout,
+            send_timeout: settings.send_timeout,
             trusted: settings.trusted.clone(),
             maintenance: Arc::clone(&maintenance),
             maintenance_page: page,

@@ -65,6 +65,8 @@ pub struct Flags {
     pub max_connections: Option<String>,
     /// `--keep-alive-timeout`
     pub keep_alive_timeout: Option<String>,
+    /// `--send-timeout`
+    pub send_timeout: Option<String>,
     /// `--drain-delay`
     pub drain_delay: Option<String>,
     /// `--drain-timeout`
@@ -111,6 +113,9 @@ pub struct Settings {
     /// How long a client's connection is kept without a request. Default 75 s, longer than the load balancers in front of us
     /// keep theirs, so that it is them who let go first.
     pub keep_alive_timeout: Duration,
+    /// How long a client may take nothing, or under 256 bytes a second, of a response that waits for it; over HTTP/2 twice as
+    /// long. Default 60 s, so that who pauses what it plays is not cut off at once.
+    pub send_timeout: Duration,
     /// How long connections are still accepted after SIGTERM. Default 5 s in production, else 0.
     pub drain_delay: Duration,
     /// How long requests in flight may take after that. Default 30 s.
@@ -249,6 +254,10 @@ impl Settings {
             .variable("KEEP_ALIVE_TIMEOUT")
             .flag("--keep-alive-timeout", flags.keep_alive_timeout.as_deref())
             .or("75s", parse::duration(Duration::from_millis(1)..=hour));
+        let send_timeout = reader
+            .variable("SEND_TIMEOUT")
+            .flag("--send-timeout", flags.send_timeout.as_deref())
+            .or("60s", parse::duration(Duration::from_secs(1)..=hour));
         let drain_delay = reader
             .variable("DRAIN_DELAY")
             .flag("--drain-delay", flags.drain_delay.as_deref())
@@ -327,6 +336,7 @@ impl Settings {
             maintenance_page,
             max_connections,
             keep_alive_timeout: keep_alive_timeout.expect(all_read),
+            send_timeout: send_timeout.expect(all_read),
             drain_delay: drain_delay.expect(all_read),
             drain_timeout: drain_timeout.expect(all_read),
             upgrade_timeout: upgrade_timeout.expect(all_read),

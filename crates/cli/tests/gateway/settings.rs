@@ -65,6 +65,7 @@ fn g14_wrong_flags_are_named_as_flags() {
         ("--max-connections", "-1"),
         ("--workers", "-1"),
         ("--keep-alive-timeout", "-1s"),
+        ("--send-timeout", "0s"),
         ("--drain-delay", "-1"),
         ("--drain-timeout", "-1s"),
         ("--upgrade-timeout", "-1s"),

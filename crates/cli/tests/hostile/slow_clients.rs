@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::harness::wait::{eventually, pause};
+use crate::harness::wait::{eventually, pause, within};
 use crate::harness::{Answer, Gate, Received, Request};
 use crate::raw::{self, End};
 use crate::scene::{Scene, gateway_before, one_worker};
@@ -312,7 +312,8 @@ fn a_response_that_nobody_takes_is_given_up_and_slow_or_silent_ones_are_not() {
         gone.lock().unwrap().send(head).ok();
         Ok(())
     });
-    let (gateway, tenant) = gateway_before(one_worker(), &server.url());
+    let options = one_worker().arg("--send-timeout", "20s");
+    let (gateway, tenant) = gateway_before(options, &server.url());
     let open = |path: &str| {
         let mut client = gateway.connect();
         // A small buffer here, so that what is taken shows soon in what the other side may send.
@@ -353,4 +354,33 @@ fn a_response_that_nobody_takes_is_given_up_and_slow_or_silent_ones_are_not() {
     let counted = "gateway_connections_closed_total{reason=\"slow_client\"} 1\n";
     let metrics = gateway.metrics();
     assert!(metrics.contains(counted), "{metrics}");
+}
+
+/// A browser whose viewer pauses reads on when he comes back.
+#[test]
+fn a_paused_download_goes_on_unless_the_operator_allows_less() {
+    const LENGTH: usize = 64 * 1024 * 1024;
+    let scene = |options| {
+        Scene::with(options, serde_json::Value::Null, |_| {
+            Answer::status(200).body(vec![b'x'; LENGTH])
+        })
+    };
+    let download = |scene: &Scene| {
+        let mut client = scene.gateway.connect();
+        client.send(scene.request("GET", "/").bytes());
+        client.read_head().expect(200);
+        client
+    };
+    let usual = scene(one_worker());
+    let mut paused = download(&usual);
+    let started = Instant::now();
+    let strict = scene(one_worker().arg("--send-timeout", "2s"));
+    let mut cut = download(&strict);
+    within(DEADLINE, "the operator's time is over", || {
+        let counted = "gateway_connections_closed_total{reason=\"slow_client\"} 1\n";
+        strict.gateway.metrics().contains(counted)
+    });
+    assert!(cut.read_to_end().map_or(0, |rest| rest.len()) < LENGTH);
+    pause((3 * DEADLINE).saturating_sub(started.elapsed()));
+    paused.stream.read_exact(&mut vec![0; LENGTH]).unwrap();
 }

@@ -14,7 +14,6 @@ use super::client::Client;
 use super::outgoing::Outgoing;
 use super::pace::{GRACE, Pace, Progress, Taking, Times};
 use super::response_head::Framing;
-use super::stream::Stream;
 use super::upload::Upload;
 use crate::upstream::pool::Connection;
 
@@ -248,7 +247,7 @@ impl Attempt {
         let mut moved = 0;
         let (mut progress, mut taking) = (Progress::default(), Taking::default());
         let times = self.times;
-        let span = taking_span(exchange.client).min(times.idle);
+        let span = times.taking.min(times.idle);
         let mut quiet = self.since + times.idle;
         poll_fn(|cx| {
             match self.poll_upload(cx, exchange) {
@@ -307,15 +306,6 @@ impl Attempt {
         } else {
             Err(RelayError::Upstream)
         }
-    }
-}
-
-/// Over which time a client's pace is measured. What a shared connection takes comes in larger steps, and from many exchanges in
-/// turn.
-fn taking_span(client: &Client) -> Duration {
-    match client.stream {
-        Stream::Socket(_) => GRACE,
-        Stream::Inbound(_) | Stream::Outbound(_) => 6 * GRACE,
     }
 }
 

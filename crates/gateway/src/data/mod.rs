@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) room: room::Room,
     /// How long a client's connection is kept without a request.
     pub(crate) keep_alive: Duration,
+    /// How long a client may take nothing of a response that waits for it.
+    pub(crate) send_timeout: Duration,
     pub(crate) trusted: forwarded::TrustedPeers,
     pub(crate) maintenance: Arc<Maintenance>,
     pub(crate) maintenance_page: Arc<str>,

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::deadline::Deadline;
 
-/// The first seconds of a body, in which its pace is not looked at.
+/// The first seconds of a request's body, in which its pace is not looked at.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
-/// Bytes per second that a client must send of its body, or take of a response's, over each [`GRACE`]. A total time would cut
+/// Bytes per second that a client must send of its body, over each [`GRACE`], or take of a response's, over each
+/// [`Times::taking`]. A total time would cut
 /// off honest clients on thin lines; one byte a minute is not honest.
 const MIN_RATE: u64 = 256;
 
@@ -20,6 +21,8 @@ pub(crate) struct Times {
     pub(crate) head: Duration,
     /// Without a byte, in a body.
     pub(crate) idle: Duration,
+    /// Over which a client's pace of taking is measured; who takes nothing is cut off after two of them.
+    pub(crate) taking: Duration,
     /// The end of everything, if there is one.
     pub(crate) total: Option<Instant>,
 }

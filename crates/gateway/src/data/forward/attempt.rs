@@ -1,5 +1,7 @@
 //! One attempt at one endpoint, and what its failure means.
 
+use std::time::Duration;
+
 use bastide_http1::Upgrade;
 use tokio::time::Instant;
 
@@ -9,6 +11,7 @@ use crate::data::metrics::Reason;
 use crate::data::outgoing::Outgoing;
 use crate::data::pace::Times;
 use crate::data::refusal::Refusal;
+use crate::data::stream::Stream;
 use crate::data::{dial, request_head};
 use crate::snapshot::{Endpoint, RouteEntry};
 
@@ -37,6 +40,16 @@ pub(super) enum Blame {
 }
 
 impl Forwarding<'_, '_> {
+    /// Over which time the client's pace of taking is measured: half of how long it may take nothing. What a shared connection
+    /// takes comes in larger steps, and from many exchanges in turn, so it is given twice as long.
+    fn taking_span(&self) -> Duration {
+        let patience = self.worker.shared.send_timeout;
+        match self.exchange.client.stream {
+            Stream::Socket(_) => patience / 2,
+            Stream::Inbound(_) | Stream::Outbound(_) => patience,
+        }
+    }
+
     /// One attempt; over a pooled connection that turns out to be dead, another follows at once over a new one.
     pub(super) async fn attempt(
         &mut self,
@@ -47,6 +60,7 @@ impl Forwarding<'_, '_> {
         let times = Times {
             head: self.route.times.head(self.exchange.method, endpoint),
             idle: self.route.times.idle,
+            taking: self.taking_span(),
             total: self.until,
         };
         let is_tunnel = self.call.head.upgrade() == Upgrade::WebSocket;
