@@ -16,12 +16,23 @@ use crate::model::State;
 use crate::repository::CommitError;
 
 /// Keys stand in it as hashes. Sent back as it is, it changes nothing.
-pub(super) fn get(configuration: &impl Configuration, call: &Call) -> Result<Reply, Problem> {
+pub(super) async fn get(configuration: &impl Configuration, call: &Call) -> Result<Reply, Problem> {
     call.parameters(&[])?;
     let state = configuration.state();
-    Ok(Reply::data(export(&state))
-        .tagged(state.revision)
-        .unless_known(call))
+    let revision = state.revision;
+    let reply = apart(move || Reply::data(export(&state)).written())
+        .await
+        .map_err(|error| not_done(&error, "shown"))?;
+    Ok(reply.tagged(revision).unless_known(call))
+}
+
+/// What became of work on another thread that ended without an answer.
+fn not_done(error: &std::io::Error, what: &str) -> Problem {
+    tracing::error!(%error, "a configuration cannot be {what}");
+    Problem::new(
+        Code::Internal,
+        format!("the configuration could not be {what}; the log says why"),
+    )
 }
 
 /// Makes everything that the API manages what the document says, in one commit, and answers with what changed.
@@ -37,16 +48,13 @@ pub(super) async fn put(configuration: &impl Configuration, call: &Call) -> Resu
         let (call, keys) = (call.clone(), configuration.keys().clone());
         let state = Arc::clone(&state);
         move || {
-            prepare(&call, &state, &keys).map(|plan| (plan.commit, Reply::data(json!(plan.diff))))
+            prepare(&call, &state, &keys)
+                .map(|plan| (plan.commit, Reply::data(json!(plan.diff)).written()))
         }
     };
-    let (commit, reply) = apart(work).await.map_err(|error| {
-        tracing::error!(%error, "a configuration cannot be planned");
-        Problem::new(
-            Code::Internal,
-            "the configuration could not be planned; the log says why",
-        )
-    })??;
+    let (commit, reply) = apart(work)
+        .await
+        .map_err(|error| not_done(&error, "planned"))??;
     if is_dry_run || commit.changes.is_empty() {
         return Ok(reply.tagged(state.revision));
     }

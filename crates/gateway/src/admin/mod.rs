@@ -207,7 +207,7 @@ impl<C: Configuration> AdminApi<C> {
             Endpoint::ReplaceRoute => routes::replace(configuration, call).await,
             Endpoint::DeleteRoute => routes::delete(configuration, call).await,
             Endpoint::ListAudit => audit::list(configuration, call).await,
-            Endpoint::GetConfig => config::get(configuration, call),
+            Endpoint::GetConfig => config::get(configuration, call).await,
             Endpoint::PutConfig => config::put(configuration, call).await,
             Endpoint::GetMaintenance => Ok(maintenance::get(&self.board)),
             Endpoint::PutMaintenance => maintenance::put(&self.board, call).await,

@@ -12,9 +12,16 @@ use crate::model::read::Object;
 #[derive(Debug)]
 pub(super) struct Reply {
     status: StatusCode,
-    body: Option<Value>,
+    body: Option<Body>,
     version: Option<i64>,
     location: Option<String>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Json(Value),
+    /// The text of it.
+    Written(String),
 }
 
 impl Reply {
@@ -34,7 +41,7 @@ impl Reply {
     pub(super) fn body(body: Value) -> Self {
         Self {
             status: StatusCode::OK,
-            body: Some(body),
+            body: Some(Body::Json(body)),
             version: None,
             location: None,
         }
@@ -65,8 +72,16 @@ impl Reply {
 
     /// The same with the key that is shown this once.
     pub(super) fn with_api_key(mut self, key: &str) -> Self {
-        if let Some(body) = &mut self.body {
+        if let Some(Body::Json(body)) = &mut self.body {
             body["apiKey"] = Value::String(key.to_owned());
+        }
+        self
+    }
+
+    /// The same with its body as text: for a long one, where it is made.
+    pub(super) fn written(mut self) -> Self {
+        if let Some(Body::Json(body)) = &self.body {
+            self.body = Some(Body::Written(body.to_string()));
         }
         self
     }
@@ -104,7 +119,10 @@ impl Reply {
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/json"),
             );
-            *response.body_mut() = Bytes::from(body.to_string());
+            *response.body_mut() = Bytes::from(match body {
+                Body::Json(body) => body.to_string(),
+                Body::Written(text) => text,
+            });
         }
         response
     }
