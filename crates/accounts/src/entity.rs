@@ -3,6 +3,7 @@
 //! None of them is written down in the audit log (`audit`): what stands there before and after a change would be hashes.
 
 use bastide_repo::{Entity, Field, Json, Kind, Timestamp, Uuid, Value};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::hidden::Hidden;
@@ -74,7 +75,7 @@ pub(crate) struct SessionPlace {
 }
 
 /// The roles of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct Roles(pub(crate) Vec<String>);
 

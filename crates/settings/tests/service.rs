@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use bastide_auth::Policy;
 use bastide_config::Secret;
 use bastide_context::Call;
-use bastide_rpc::{Credentials, Dispatcher, Invocation, Registry};
+use bastide_rpc::{Credentials, Dispatcher, Invocation, Output, Registry};
 use bastide_telemetry::metrics;
 use serde_json::{Value, json};
 
@@ -15,7 +17,7 @@ use support::{Fixture, MAX_UPLOAD, token};
 const ADMINS: Policy = Policy::any_role(&["platform-admin"]);
 
 struct App {
-    dispatcher: Dispatcher,
+    dispatcher: Arc<Dispatcher>,
     admin: Credentials,
 }
 
@@ -31,7 +33,8 @@ impl App {
             peer: None,
         };
         match self.dispatcher.dispatch(invocation).await.result {
-            Ok(output) => (200, serde_json::from_slice(&output).unwrap()),
+            Ok(Output::Whole(output)) => (200, serde_json::from_slice(&output).unwrap()),
+            Ok(Output::Stream(_)) => panic!("no method gives a stream"),
             Err(problem) => (problem.status(), problem.code().into()),
         }
     }
@@ -52,7 +55,7 @@ async fn s17_an_admin_lists_changes_and_looks_back() {
     let registry = Registry::new([settings.service(ADMINS).unwrap()]).unwrap();
     let dispatcher = Dispatcher::new(registry, &metrics::Registry::new(), None).unwrap();
     let app = App {
-        dispatcher: dispatcher.verifier(verifier),
+        dispatcher: Arc::new(dispatcher.verifier(verifier)),
         admin: bearer(token),
     };
     let set = |value: Value, version: Option<u64>| json!({"key": "uploads.max_mb", "value": value, "expectedVersion": version});
@@ -115,7 +118,7 @@ async fn s17_nobody_else_is_let_in() {
     let registry = Registry::new([settings.service(ADMINS).unwrap()]).unwrap();
     let dispatcher = Dispatcher::new(registry, &metrics::Registry::new(), None).unwrap();
     let app = App {
-        dispatcher: dispatcher.verifier(verifier),
+        dispatcher: Arc::new(dispatcher.verifier(verifier)),
         admin: Credentials::None,
     };
     let user = bearer(user);
