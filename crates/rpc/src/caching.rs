@@ -57,6 +57,11 @@ impl Cached {
         self
     }
 
+    /// For how long at most.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
     pub(crate) fn templates(&self) -> &[Template] {
         &self.tags
     }

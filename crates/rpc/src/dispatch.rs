@@ -98,6 +98,8 @@ pub struct Dispatcher {
     verifier: Option<Verifier>,
     service_keys: ServiceKeys,
     limits: Limits,
+    default_limit: Option<LimitRule>,
+    is_limited: bool,
     cache: Option<Cache>,
     metrics: Metrics,
     http_metrics: HttpMetrics,
@@ -133,6 +135,8 @@ impl Dispatcher {
             verifier: None,
             service_keys: ServiceKeys::default(),
             limits: Limits::new(Limiter::local()),
+            default_limit: None,
+            is_limited: true,
             cache,
             timeout: Self::TIMEOUT,
         })
@@ -153,6 +157,18 @@ impl Dispatcher {
     /// Where limits are counted; in this process alone unless said otherwise.
     pub fn limiter(mut self, limiter: Limiter) -> Self {
         self.limits = Limits::new(limiter);
+        self
+    }
+
+    /// The limit of all entries together that state none of their own: what a caller's plan lets through.
+    pub fn default_limit(mut self, rule: LimitRule) -> Self {
+        self.default_limit = Some(rule);
+        self
+    }
+
+    /// Counts nothing, also where an entry states a limit: for tests and for programs behind a gateway that limits.
+    pub fn without_limits(mut self) -> Self {
+        self.is_limited = false;
         self
     }
 
@@ -341,8 +357,7 @@ impl Dispatcher {
             let identity = self.identify(credentials, door.access.is_public()).await?;
             door.access.admit(identity.as_ref())?;
             let proof = proof().await?;
-            if let Some(rule) = door.limit {
-                let name = (door.number, door.name);
+            if let Some((name, rule)) = self.rule_of(&door) {
                 let counted = self.limits.count(name, rule, identity.as_ref(), peer).await;
                 *quota = Some(counted.unwrap_or_else(|quota| quota));
                 if let Err(over) = counted {
@@ -386,6 +401,13 @@ impl Dispatcher {
         };
         invalidation.carry_out().await;
         result
+    }
+
+    /// What counts calls at this door, under which number and name.
+    fn rule_of<'a>(&'a self, door: &Door<'a>) -> Option<((usize, &'a str), &'a LimitRule)> {
+        let own = door.limit.map(|rule| ((door.number, door.name), rule));
+        let default = || Some(((usize::MAX, "*"), self.default_limit.as_ref()?));
+        own.or_else(default).filter(|_| self.is_limited)
     }
 
     /// Who the caller is. At a public entry bad credentials are no credentials: who signs in again still has the old ones.

@@ -1,5 +1,6 @@
 //! How often one caller may call a method.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -69,6 +70,46 @@ impl LimitRule {
         of_tier.map_or(&self.otherwise, |(_, policy)| policy)
     }
 }
+
+/// As it is written: `100/min`, then each tier.
+impl fmt::Display for LimitRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_rate(f, &self.otherwise)?;
+        for (tier, policy) in &self.tiers {
+            write!(f, ", {tier} ")?;
+            write_rate(f, policy)?;
+        }
+        if self.is_by_address {
+            f.write_str(", by address")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_rate(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
+    let (limit, millis) = match policy.rate() {
+        Rate::Window { limit, window_ms } => (limit, window_ms),
+        Rate::PerSecond {
+            requests_per_second,
+            burst_size,
+        } => {
+            let burst = burst_size.unwrap_or(requests_per_second);
+            return write!(f, "{requests_per_second}/s with {burst} at once");
+        }
+    };
+    match UNITS.iter().find(|(_, unit)| *unit == millis) {
+        Some((name, _)) => write!(f, "{limit}/{name}"),
+        None => write!(f, "{limit} in {millis} ms"),
+    }
+}
+
+/// As they are shown, with their lengths in milliseconds.
+const UNITS: [(&str, u64); 4] = [
+    ("s", 1_000),
+    ("min", 60_000),
+    ("h", 3_600_000),
+    ("day", 86_400_000),
+];
 
 fn policy(text: &str) -> Result<Policy, LimitTextError> {
     let form = || LimitTextError::Form(text.to_owned());
@@ -236,6 +277,13 @@ mod tests {
             admitted((1, "sign_in"), &rule).await,
             [true, true, true, false]
         );
+    }
+
+    #[test]
+    fn a_rule_is_shown_as_it_is_written() {
+        let rule = LimitRule::parse("60/min").unwrap();
+        let rule = rule.tier("pro", "1000/day").unwrap().by_address();
+        assert_eq!(rule.to_string(), "60/min, pro 1000/day, by address");
     }
 
     #[test]
