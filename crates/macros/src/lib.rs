@@ -8,13 +8,15 @@
 #![forbid(unsafe_code)]
 
 mod api_error;
+mod api_type;
 mod entity;
 mod errors;
+mod main_function;
 mod paths;
 mod service;
 
 use proc_macro::TokenStream;
-use syn::{DeriveInput, ItemImpl, parse_macro_input};
+use syn::{DeriveInput, Item, ItemFn, ItemImpl, parse_macro_input};
 
 /// Makes a struct an entity: a table's metadata, typed columns, reading from rows, and a patch. See `bastide_repo::Entity`.
 #[proc_macro_derive(Entity, attributes(entity))]
@@ -30,6 +32,25 @@ pub fn entity(input: TokenStream) -> TokenStream {
 pub fn service(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as ItemImpl);
     service::expand(arguments.into(), item).into()
+}
+
+/// Lets a struct or an enum go in and out of methods: `Serialize`, `Deserialize` and `JsonSchema`, without dependencies of the
+/// author's own. Attributes of serde and schemars below it count.
+#[proc_macro_attribute]
+pub fn api(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as Item);
+    api_type::expand(&arguments.into(), &item)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// Makes an `async fn` that is given the `App` the program's `main`. See `bastide::App`.
+#[proc_macro_attribute]
+pub fn main(_: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as ItemFn);
+    main_function::expand(&item)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 /// Gives the variants of an enum statuses, stable codes and messages. See `bastide_rpc::ApiError`.

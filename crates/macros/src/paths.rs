@@ -25,6 +25,11 @@ impl CratePath {
         Self::of("rpc", found)
     }
 
+    /// The facade itself.
+    pub(crate) fn facade() -> Self {
+        Self(vec![found(FACADE).unwrap_or_else(|| FACADE.to_owned())])
+    }
+
     /// `found` gives the name under which a package is known.
     fn of(module: &str, found: impl Fn(&str) -> Option<String>) -> Self {
         // The facade comes first: whoever has both may have the single crate for tests alone.

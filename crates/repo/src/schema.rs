@@ -38,6 +38,14 @@ impl Schema {
         self
     }
 
+    /// With the tables of another.
+    pub fn and(mut self, other: Self) -> Self {
+        for table in other.tables {
+            self.add(table);
+        }
+        self
+    }
+
     fn add(&mut self, table: &'static Table) {
         if !self.tables.iter().any(|known| known.name == table.name) {
             self.tables.push(table);

@@ -88,7 +88,7 @@ mod stream;
 
 pub use access::Access;
 #[doc(inline)]
-pub use bastide_macros::{ApiError, service};
+pub use bastide_macros::{ApiError, api, service};
 pub use caching::Cached;
 pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
 pub use files::{FileError, Files};

@@ -141,7 +141,10 @@ impl RedisUrl {
     }
 
     /// The same with another database.
-    pub(crate) fn with_database(&self, index: u32) -> Result<Self, UrlError> {
+    ///
+    /// # Errors
+    /// [`UrlError::NoDatabases`] on Redis Cluster, which has but one.
+    pub fn with_database(&self, index: u32) -> Result<Self, UrlError> {
         let at = |info: &redis::ConnectionInfo| {
             let settings = info.redis_settings().clone().set_db(index.into());
             info.clone().set_redis_settings(settings)
