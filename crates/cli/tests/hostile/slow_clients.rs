@@ -6,6 +6,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::harness::wait::{eventually, pause, within};
 use crate::harness::{Answer, Gate, Received, Request};
 use crate::raw::{self, End};
@@ -360,8 +362,10 @@ fn a_response_that_nobody_takes_is_given_up_and_slow_or_silent_ones_are_not() {
 #[test]
 fn a_paused_download_goes_on_unless_the_operator_allows_less() {
     const LENGTH: usize = 64 * 1024 * 1024;
+    // How long an upstream may be silent is another matter.
+    let route = json!({ "resilience": { "timeout": { "idleMs": 2_000 } } });
     let scene = |options| {
-        Scene::with(options, serde_json::Value::Null, |_| {
+        Scene::with(options, route.clone(), |_| {
             Answer::status(200).body(vec![b'x'; LENGTH])
         })
     };

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::frames::*;
-use crate::harness::{Answer, Client, Request, Upstream, eventually};
+use crate::harness::{Answer, Client, Options, Request, Upstream, eventually};
 use crate::memory;
 use crate::scene::{Scene, one_worker};
 
@@ -58,17 +58,17 @@ impl Witness {
 
 /// A gateway with one worker, an attack, and what it may cost.
 fn attack(what: &str, attack: impl FnOnce(&Scene, &Upstream)) {
-    attack_with(what, Value::Null, attack);
+    attack_with(what, one_worker(), attack);
 }
 
-fn attack_with(what: &str, more: Value, attack: impl FnOnce(&Scene, &Upstream)) {
+fn attack_with(what: &str, options: Options, attack: impl FnOnce(&Scene, &Upstream)) {
     let upstream = Upstream::start(|request| match request.path() {
         "/long" => Answer::text(&"x".repeat(4 << 20)),
         "/hang" => Answer::hang(),
         _ => Answer::text("fine"),
     });
-    let options = one_worker().env("MIMALLOC_PURGE_DELAY", "0");
-    let scene = Scene::with(options, &upstream.url(), "http1", more);
+    let options = options.env("MIMALLOC_PURGE_DELAY", "0");
+    let scene = Scene::with(options, &upstream.url(), "http1", Value::Null);
     scene.gateway.get("/fine", &scene.tenant.key).expect(200);
     let process = scene.gateway.id();
     memory::forget_peak(process);
@@ -291,8 +291,8 @@ fn streams_beyond_the_limit_are_refused_and_those_within_are_served() {
 
 #[test]
 fn bodies_that_nobody_takes() {
-    let more = json!({ "resilience": { "timeout": { "idleMs": 1_000 } } });
-    attack_with("windows of zero", more, |scene, upstream| {
+    let impatient = one_worker().arg("--send-timeout", "1s");
+    attack_with("windows of zero", impatient, |scene, upstream| {
         // SETTINGS_INITIAL_WINDOW_SIZE
         let mut wire = Wire::connect(scene.gateway.public, &[(4, 0)]);
         let block = get(scene, "/long");

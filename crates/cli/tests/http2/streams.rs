@@ -137,8 +137,8 @@ fn a_client_that_takes_nothing_is_cut_off_and_the_others_on_its_connection_are_n
         "/long" => Answer::text(&"x".repeat(4 << 20)),
         _ => Answer::text("fine"),
     });
-    let more = json!({ "resilience": { "timeout": { "idleMs": 1_000 } } });
-    let scene = Scene::with(one_worker(), &upstream.url(), "http1", more);
+    let impatient = one_worker().arg("--send-timeout", "1s");
+    let scene = Scene::with(impatient, &upstream.url(), "http1", json!(null));
     run(async {
         let roomy = |builder: &mut h2::client::Builder| {
             builder.initial_connection_window_size(1 << 20);

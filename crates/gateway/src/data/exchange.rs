@@ -247,7 +247,7 @@ impl Attempt {
         let mut moved = 0;
         let (mut progress, mut taking) = (Progress::default(), Taking::default());
         let times = self.times;
-        let span = times.taking.min(times.idle);
+        let span = times.taking;
         let mut quiet = self.since + times.idle;
         poll_fn(|cx| {
             match self.poll_upload(cx, exchange) {
@@ -288,8 +288,8 @@ impl Attempt {
                 let mut is_quiet = false;
                 if now >= quiet {
                     quiet = now + times.idle;
-                    // What our kernel keeps for the client moves on unseen, so where its pace is measured that decides.
-                    is_quiet = !progress.goes_on(moved + upload.moved()) && !taking.is_measured();
+                    // While something waits for the client, it is the client's pace that decides.
+                    is_quiet = !progress.goes_on(moved + upload.moved()) && client.out.is_empty();
                 }
                 if is_quiet || times.is_over() {
                     return Poll::Ready(Err(if client.out.is_empty() {

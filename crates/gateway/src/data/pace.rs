@@ -113,11 +113,6 @@ impl Taking {
             }
         }
     }
-
-    /// Whether something has waited for long enough that it is known how fast it is taken.
-    pub(crate) fn is_measured(&self) -> bool {
-        self.pace.is_some()
-    }
 }
 
 #[cfg(test)]
