@@ -70,8 +70,8 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts everything, on the sockets that were handed over or on new ones. Returns when connections are accepted,
-    /// and says so to whoever waits for it. Must be called on the control plane's runtime. Access lines go to `lines`, beside
-    /// the log's.
+    /// and says so to whoever waits for it. Must be called on the control plane's runtime, which is a multi-threaded one, if
+    /// only of one thread: large changes are compiled beside its other tasks. Access lines go to `lines`, beside the log's.
     pub async fn start(
         settings: Settings,
         mut inherited: Inherited,
