@@ -36,6 +36,9 @@ cargo xtask COMMAND
       The gateway's memory: idle, with 10 000 routes of 1 000 tenants from each source, and over 200 reloads.
   bench routes
       Lookup cost at 10, 1 000 and 100 000 routes.
+  bench service [NAME..]
+      A service's calls beside axum, hyper, tokio-postgres and Fastify, and a mixed load; writes tables.
+      NAME        only subjects whose names contain it
 ";
 
 fn main() -> ExitCode {

@@ -47,6 +47,11 @@ pub const PACKAGES: &[Package] = &[
         for_tests: false,
     },
     Package {
+        apt: &["nodejs", "npm"],
+        programs: &["node", "npm"],
+        for_tests: false,
+    },
+    Package {
         apt: &["pgbouncer"],
         programs: &["pgbouncer"],
         for_tests: true,

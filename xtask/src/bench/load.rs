@@ -30,7 +30,22 @@ pub(crate) fn run(
     seconds: u32,
     processes: &[u32],
 ) -> anyhow::Result<Figures> {
-    let before = cpu_ticks(processes)?;
+    let headers = headers.iter().flat_map(|header| ["-H", header]);
+    let arguments: Vec<&str> = headers.chain([url]).collect();
+    wrk(&arguments, seconds, processes)
+}
+
+/// The same with a script for wrk: its path, the URL, and what else the script wants.
+pub(crate) fn run_script(
+    script: &[&str],
+    seconds: u32,
+    processes: &[u32],
+) -> anyhow::Result<Figures> {
+    wrk(&[&["-s"], script].concat(), seconds, processes)
+}
+
+fn wrk(arguments: &[&str], seconds: u32, processes: &[u32]) -> anyhow::Result<Figures> {
+    let before = cpu_time(processes)?;
     let mut wrk = Command::new("taskset");
     wrk.args([
         "-c",
@@ -41,10 +56,10 @@ pub(crate) fn run(
         "--latency",
         &format!("-d{seconds}s"),
     ]);
-    for header in headers {
-        wrk.args(["-H", header]);
-    }
-    let output = wrk.arg(url).output().context("wrk cannot be started")?;
+    let output = wrk
+        .args(arguments)
+        .output()
+        .context("wrk cannot be started")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         bail!(
@@ -52,11 +67,9 @@ pub(crate) fn run(
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    let ticks = cpu_ticks(processes)? - before;
+    let cpu = cpu_time(processes)?.saturating_sub(before);
     let requests = number_before(&text, " requests in").context("wrk said no count")?;
     let failed = number_after(&text, "Non-2xx or 3xx responses: ").unwrap_or(0.0);
-    // The kernel counts processor time in hundredths of a second for user space.
-    let cpu = Duration::from_millis(ticks * 10);
     Ok(Figures {
         requests_per_second: requests / f64::from(seconds),
         p50: latency(&text, "50%")?,
@@ -78,7 +91,7 @@ fn number_before(text: &str, mark: &str) -> Option<f64> {
     })
 }
 
-fn number_after(text: &str, mark: &str) -> Option<f64> {
+pub(crate) fn number_after(text: &str, mark: &str) -> Option<f64> {
     text.lines().find_map(|line| {
         line.split_once(mark)?
             .1
@@ -109,9 +122,9 @@ fn latency(text: &str, quantile: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(amount * scale))
 }
 
-/// User and system time of the processes, in ticks.
-fn cpu_ticks(processes: &[u32]) -> anyhow::Result<u64> {
-    processes.iter().try_fold(0, |sum, pid| {
+/// User and system time of the processes.
+pub(crate) fn cpu_time(processes: &[u32]) -> anyhow::Result<Duration> {
+    let ticks = processes.iter().try_fold(0, |sum, pid| {
         let stat =
             fs::read_to_string(format!("/proc/{pid}/stat")).context("the subject has ended")?;
         // The name, in parentheses, may hold spaces; fields 14 and 15 are counted from behind it.
@@ -127,8 +140,10 @@ fn cpu_ticks(processes: &[u32]) -> anyhow::Result<u64> {
                 .and_then(|text| text.parse::<u64>().ok())
                 .unwrap_or(0)
         };
-        Ok(sum + field(11) + field(12))
-    })
+        anyhow::Ok(sum + field(11) + field(12))
+    })?;
+    // The kernel counts processor time in hundredths of a second for user space.
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// Memory that is in RAM, in bytes.

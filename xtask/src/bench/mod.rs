@@ -4,6 +4,7 @@ mod gateway;
 mod latency;
 mod load;
 mod memory;
+mod service;
 mod subject;
 mod table;
 
@@ -16,8 +17,9 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
         ["latency"] => latency::run(),
         ["memory"] => memory::run(),
         ["routes"] => gateway::routes(),
-        _ => {
-            bail!("name a benchmark: `cargo xtask bench gateway`, `latency`, `memory` or `routes`")
-        }
+        ["service", names @ ..] => service::run(names),
+        _ => bail!(
+            "name a benchmark: `cargo xtask bench gateway`, `latency`, `memory`, `routes` or `service`"
+        ),
     }
 }
