@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::post;
+use axum::serve::ListenerExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -58,7 +59,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
             if let Ok(url) = std::env::var("DATABASE_URL") {
                 router = router.merge(database::routes(&url)?);
             }
-            Ok(axum::serve(listener, router).tcp_nodelay().await?)
+            let listener = listener.tap_io(|stream| {
+                if let Err(error) = stream.set_nodelay(true) {
+                    eprintln!("{error}");
+                }
+            });
+            Ok(axum::serve(listener, router).await?)
         }
         other => Err(format!("`{other}` is neither `axum` nor `hyper`").into()),
     }

@@ -1,7 +1,6 @@
 //! Load by wrk on one core, and the CPU time that the subject used meanwhile.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -175,13 +174,16 @@ pub(crate) fn family(pid: u32) -> Vec<u32> {
     let mut family = vec![pid];
     let mut next = 0;
     while next < family.len() {
-        let children = format!("/proc/{0}/task/{0}/children", family[next]);
-        let children = fs::read_to_string(Path::new(&children)).unwrap_or_default();
-        family.extend(
-            children
-                .split_whitespace()
-                .filter_map(|pid| pid.parse::<u32>().ok()),
-        );
+        // A child belongs to the thread that started it.
+        let threads = fs::read_dir(format!("/proc/{}/task", family[next]));
+        for thread in threads.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            family.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|pid| pid.parse::<u32>().ok()),
+            );
+        }
         next += 1;
     }
     family

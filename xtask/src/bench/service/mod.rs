@@ -10,6 +10,7 @@ mod subjects;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bastide_testkit::TestFolder;
@@ -39,17 +40,19 @@ pub(super) fn run(names: &[&str]) -> anyhow::Result<bool> {
         let mut rows = Rows::default();
         for round in 1..=ROUNDS {
             for kind in kinds.iter().filter(|kind| is_wanted(kind.name)) {
+                if interrupt::was_asked() {
+                    bail!("interrupted");
+                }
                 eprintln!("round {round}/{ROUNDS}: {}", kind.name);
                 let subject = (kind.start)(&bench)?;
                 let script = bench.script(kind)?;
                 let url = format!("http://127.0.0.1:{}{}", subject.port, kind.path);
                 let script = [script.as_str(), &url];
                 load::run_script(&script, 1, &subject.processes())?;
-                let databases = database_processes();
-                let before = load::cpu_time(&databases)?;
+                let before = database_times();
                 let figures = load::run_script(&script, SECONDS, &subject.processes())?;
                 let requests = figures.requests_per_second * f64::from(SECONDS);
-                let in_database = load::cpu_time(&databases)?.saturating_sub(before);
+                let in_database: Duration = before.iter().map(DatabaseTime::since).sum();
                 let in_database = in_database.div_f64(requests);
                 rows.add(kind.name, figures, in_database);
             }
@@ -116,12 +119,30 @@ fn share_core_with_load() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A process of Postgres, and how much of the processor it had used.
+struct DatabaseTime {
+    pid: u32,
+    used: Duration,
+}
+
+impl DatabaseTime {
+    /// What it has used since; nothing if it has ended, as what served the subject before does.
+    fn since(&self) -> Duration {
+        load::cpu_time(&[self.pid]).map_or(Duration::ZERO, |now| now.saturating_sub(self.used))
+    }
+}
+
 /// The processes of Postgres below this one.
-fn database_processes() -> Vec<u32> {
+fn database_times() -> Vec<DatabaseTime> {
     let is_postgres = |pid: &u32| {
         fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "postgres")
     };
-    let mut family = load::family(std::process::id());
-    family.retain(is_postgres);
-    family
+    let postgres = load::family(std::process::id())
+        .into_iter()
+        .filter(is_postgres);
+    let time = |pid| {
+        let used = load::cpu_time(&[pid]).ok()?;
+        Some(DatabaseTime { pid, used })
+    };
+    postgres.filter_map(time).collect()
 }
