@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -353,7 +354,7 @@ impl Dispatcher {
         };
         call.remaining()?;
         let deadline = call.clone();
-        let line = async {
+        let line = pin!(async {
             let identity = self.identify(credentials, door.access.is_public()).await?;
             door.access.admit(identity.as_ref())?;
             let proof = proof().await?;
@@ -369,7 +370,7 @@ impl Dispatcher {
                 tracing::error!(entry = door.name, "a handler panicked");
                 Err(Problem::internal())
             })
-        };
+        });
         deadline
             .run(line)
             .await

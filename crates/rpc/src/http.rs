@@ -20,6 +20,7 @@ mod stall;
 mod websocket;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -213,6 +214,7 @@ impl HttpEntry {
         response
     }
 
+    /// Futures of inputs are pinned where they are made: they are large, and would else be copied from station to station.
     async fn route<B>(
         &self,
         parts: &Parts,
@@ -240,7 +242,7 @@ impl HttpEntry {
             if parts.method != Verb::POST {
                 return Ok(Answer::other_verb(&parts.method, [&Verb::POST]));
             }
-            let input = self.json(head, &call, body);
+            let input = pin!(self.json(head, &call, body));
             return Ok(self.call(entry, input, head, call.clone()).await);
         }
         if let (Some(document), "/openapi.json") = (&self.document, path) {
@@ -271,14 +273,14 @@ impl HttpEntry {
             Ok((AtPath::Method(entry), params)) => {
                 *seen = Seen::Path(entry.number());
                 let has_body = entry.method().rest().is_some_and(Rest::has_body);
-                let input = async {
+                let input = pin!(async {
                     let body = if has_body {
                         self.json(head, &call, body).await?
                     } else {
                         Bytes::new()
                     };
                     rest_input(entry, &params, parts.uri.query(), &body)
-                };
+                });
                 Ok(self.call(entry, input, head, call.clone()).await)
             }
             Err(others) if others.is_empty() => {
