@@ -7,6 +7,12 @@ use crate::problem::{FieldError, Problem};
 /// Reads JSON; nothing at all is read as an empty object.
 pub(crate) fn read<I: DeserializeOwned>(bytes: &[u8]) -> Result<I, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).or_else(|_| read_with_path(bytes))
+}
+
+/// The same, and a wrong member is named. To keep the path in mind costs as much as the reading, so it is done only where it is
+/// needed.
+fn read_with_path<I: DeserializeOwned>(bytes: &[u8]) -> Result<I, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let input = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
