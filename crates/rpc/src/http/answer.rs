@@ -1,5 +1,7 @@
 //! From a call's outcome to an HTTP response.
 
+use std::fmt;
+use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bastide_limit::Quota;
@@ -20,6 +22,14 @@ pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Broken>>;
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Broken(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+// Names that are checked when this is compiled, not for every response.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const STATE: HeaderName = HeaderName::from_static("ratelimit");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 pub(super) enum Answer {
     Outcome {
@@ -77,7 +87,7 @@ impl Answer {
         let mut fields = HeaderMap::with_capacity(8);
         let id = id.to_text();
         fields.insert(
-            "x-request-id",
+            REQUEST_ID,
             HeaderValue::from_str(id.as_str()).expect("digits"),
         );
         // What is for one caller is not for a cache between.
@@ -219,24 +229,34 @@ fn put_problem(fields: &mut HeaderMap, problem: &Problem) {
 /// `X-RateLimit-*`, with the reset in Unix seconds, and the IETF's `RateLimit` and `RateLimit-Policy`.
 fn put_quota(fields: &mut HeaderMap, quota: &Quota) {
     const SECOND: u64 = 1_000_000;
-    let reset = quota.reset_after.div_ceil(SECOND);
+    let Quota {
+        limit, remaining, ..
+    } = *quota;
+    let (reset, window) = (
+        quota.reset_after.div_ceil(SECOND),
+        quota.window.div_ceil(SECOND),
+    );
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
-    let mut put = |name: &'static str, text: String| {
-        let value = HeaderValue::from_str(&text).expect("digits and letters");
-        fields.insert(HeaderName::from_static(name), value);
-    };
-    put("x-ratelimit-limit", quota.limit.to_string());
-    put("x-ratelimit-remaining", quota.remaining.to_string());
-    put("x-ratelimit-reset", (now + reset).to_string());
-    put(
-        "ratelimit",
-        format!("\"default\";r={};t={reset}", quota.remaining),
+    fields.insert(LIMIT, limit.into());
+    fields.insert(REMAINING, remaining.into());
+    fields.insert(RESET, (now + reset).into());
+    fields.insert(
+        STATE,
+        text(format_args!("\"default\";r={remaining};t={reset}")),
     );
-    let window = quota.window.div_ceil(SECOND);
-    put(
-        "ratelimit-policy",
-        format!("\"default\";q={};w={window}", quota.limit),
+    fields.insert(
+        POLICY,
+        text(format_args!("\"default\";q={limit};w={window}")),
     );
+}
+
+/// The value that this writes.
+fn text(value: fmt::Arguments<'_>) -> HeaderValue {
+    let mut buffer = [0; 64];
+    let mut rest = &mut buffer[..];
+    rest.write_fmt(value).expect("three numbers are shorter");
+    let length = 64 - rest.len();
+    HeaderValue::from_bytes(&buffer[..length]).expect("digits and letters")
 }

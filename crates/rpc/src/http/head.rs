@@ -7,18 +7,19 @@ use bastide_auth::TenantId;
 use bastide_config::Secret;
 use bastide_telemetry::ids::{self, RequestId, Sampled, TraceParent};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 
 use crate::dispatch::Credentials;
 use crate::problem::Problem;
 
+// Names that are checked when this is compiled, not for every request.
 /// A service's key, and the tenant for which it acts.
-pub(super) const SERVICE_KEY: &str = "x-service-key";
-const TENANT: &str = "x-tenant-id";
+pub(super) static SERVICE_KEY: HeaderName = HeaderName::from_static("x-service-key");
+static TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 /// How many milliseconds the caller waits.
-const TIMEOUT: &str = "x-request-timeout-ms";
-const REQUEST_ID: &str = "x-request-id";
-const TRACE_PARENT: &str = "traceparent";
+static TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 #[derive(Debug, Clone)]
 pub(super) struct Head {
@@ -34,10 +35,10 @@ impl Head {
     pub(super) fn read(parts: &Parts, peer: Option<IpAddr>) -> Self {
         let fields = &parts.headers;
         let incoming = fields
-            .get(TRACE_PARENT)
+            .get(&TRACE_PARENT)
             .and_then(|field| TraceParent::parse(field.as_bytes()));
         let named = fields
-            .get(REQUEST_ID)
+            .get(&REQUEST_ID)
             .and_then(|field| RequestId::parse(field.as_bytes()));
         let (request_id, trace) = ids::with_source(|source| {
             let request_id = named
@@ -49,7 +50,7 @@ impl Head {
             };
             (request_id, trace)
         });
-        let granted = text(fields, TIMEOUT).and_then(|text| text.parse().ok());
+        let granted = text(fields, &TIMEOUT).and_then(|text| text.parse().ok());
         Self {
             credentials: credentials(fields),
             request_id,
@@ -76,13 +77,13 @@ pub(super) fn expect_json(body: &[u8], is_json: bool) -> Result<(), Problem> {
 
 /// Two of a kind, or one of each, are nobody's: of two readers each would take another.
 fn credentials(fields: &HeaderMap) -> Credentials {
-    let tokens = fields.get_all(header::AUTHORIZATION).iter().count();
-    let keys = fields.get_all(SERVICE_KEY).iter().count();
-    let tenants = fields.get_all(TENANT).iter().count();
+    let tokens = fields.get_all(&header::AUTHORIZATION).iter().count();
+    let keys = fields.get_all(&SERVICE_KEY).iter().count();
+    let tenants = fields.get_all(&TENANT).iter().count();
     match (tokens, keys) {
         (0, 0) => Credentials::None,
         (1, 0) => {
-            let token = text(fields, header::AUTHORIZATION.as_str()).and_then(|text| {
+            let token = text(fields, &header::AUTHORIZATION).and_then(|text| {
                 let (scheme, token) = text.split_once(' ')?;
                 scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
             });
@@ -92,8 +93,8 @@ fn credentials(fields: &HeaderMap) -> Credentials {
             }
         }
         (0, 1) => {
-            let tenant = text(fields, TENANT).map(TenantId::parse).transpose();
-            match (text(fields, SERVICE_KEY), tenant) {
+            let tenant = text(fields, &TENANT).map(TenantId::parse).transpose();
+            match (text(fields, &SERVICE_KEY), tenant) {
                 (Some(key), Ok(tenant)) if tenants <= 1 => Credentials::Service {
                     key: Secret::new(key),
                     tenant,
@@ -106,14 +107,14 @@ fn credentials(fields: &HeaderMap) -> Credentials {
 }
 
 pub(super) fn is_json(fields: &HeaderMap) -> bool {
-    let kind = text(fields, header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    let kind = text(fields, &header::CONTENT_TYPE).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
         || (essence.len() > 5
             && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json"))
 }
 
-fn text<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     fields.get(name)?.to_str().ok()
 }
 

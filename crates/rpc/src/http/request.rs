@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method as Verb, header};
+use http::{HeaderMap, Method as Verb, header};
 use serde::de::DeserializeOwned;
 
 use super::body::RawBody;
@@ -56,11 +56,10 @@ impl RawHead {
             members.push((name.to_owned(), text));
         }
         let mut fields = parts.headers.clone();
-        let service_key = HeaderName::from_static(SERVICE_KEY);
         for name in [
             header::AUTHORIZATION,
             header::PROXY_AUTHORIZATION,
-            service_key,
+            SERVICE_KEY.clone(),
         ] {
             fields.remove(name);
         }
