@@ -76,12 +76,12 @@ impl Key {
             name: name.to_owned(),
             source,
         })?;
-        let mut text = String::new();
+        let mut text = Vec::new();
         canonical::write(&value, &mut text);
         let whose = tenant.map_or("", TenantId::as_str);
-        let parts = [scope, whose, subject, name, &text].map(str::as_bytes);
+        let [scope, whose, subject, name] = [scope, whose, subject, name].map(str::as_bytes);
         Ok(Self {
-            digest: digest::of_parts(&parts),
+            digest: digest::of_parts(&[scope, whose, subject, name, &text]),
             tenant: tenant.cloned(),
         })
     }

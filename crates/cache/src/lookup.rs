@@ -86,12 +86,12 @@ impl<'a> Lookup<'a> {
 
     /// The value, or the turn to compute it.
     pub(crate) async fn find<T: DeserializeOwned>(self) -> Found<'a, T> {
+        if let Some(found) = self.in_memory() {
+            return found;
+        }
         let give_up = Instant::now() + self.tiers().options.lease;
         let mut has_waited = false;
         loop {
-            if let Some(found) = self.in_memory() {
-                return found;
-            }
             let stamp = self.tiers().voids.stamp();
             let turn = self
                 .tiers()
@@ -121,7 +121,11 @@ impl<'a> Lookup<'a> {
                     return self.go(None, give_up).await;
                 }
                 // Void by now; or it failed, and the next one tries.
-                Ok(_) => {}
+                Ok(_) => {
+                    if let Some(found) = self.in_memory() {
+                        return found;
+                    }
+                }
                 Err(_) => {
                     self.counters().waits_given_up.add(1);
                     return self.go(None, give_up).await;
