@@ -7,6 +7,7 @@ mod mixed;
 mod rows;
 mod subjects;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +22,7 @@ use rows::Rows;
 use subjects::{Bench, SUBJECTS, Subjects};
 
 const SECONDS: u32 = 4;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const PROGRAMS: [&str; 6] = ["postgres", "redis-server", "wrk", "curl", "node", "npm"];
 
 /// Every subject in turn, several rounds; then the mixed load. With names, only the subjects whose name has one of them.
@@ -52,8 +53,7 @@ pub(super) fn run(names: &[&str]) -> anyhow::Result<bool> {
                 let before = database_times();
                 let figures = load::run_script(&script, SECONDS, &subject.processes())?;
                 let requests = figures.requests_per_second * f64::from(SECONDS);
-                let in_database: Duration = before.iter().map(DatabaseTime::since).sum();
-                let in_database = in_database.div_f64(requests);
+                let in_database = used_since(&before).div_f64(requests);
                 rows.add(kind.name, figures, in_database);
             }
         }
@@ -119,30 +119,23 @@ fn share_core_with_load() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A process of Postgres, and how much of the processor it had used.
-struct DatabaseTime {
-    pid: u32,
-    used: Duration,
-}
-
-impl DatabaseTime {
-    /// What it has used since; nothing if it has ended, as what served the subject before does.
-    fn since(&self) -> Duration {
-        load::cpu_time(&[self.pid]).map_or(Duration::ZERO, |now| now.saturating_sub(self.used))
-    }
-}
-
-/// The processes of Postgres below this one.
-fn database_times() -> Vec<DatabaseTime> {
+/// How much of the processor each process of Postgres below this one has used.
+fn database_times() -> HashMap<u32, Duration> {
     let is_postgres = |pid: &u32| {
         fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "postgres")
     };
     let postgres = load::family(std::process::id())
         .into_iter()
         .filter(is_postgres);
-    let time = |pid| {
-        let used = load::cpu_time(&[pid]).ok()?;
-        Some(DatabaseTime { pid, used })
+    postgres
+        .filter_map(|pid| Some((pid, load::cpu_time(&[pid]).ok()?)))
+        .collect()
+}
+
+/// What they have used since. Some are new: calls that were cut off at the end of a run cost their connections.
+fn used_since(before: &HashMap<u32, Duration>) -> Duration {
+    let used = |(pid, now): (u32, Duration)| {
+        now.saturating_sub(before.get(&pid).copied().unwrap_or_default())
     };
-    postgres.filter_map(time).collect()
+    database_times().into_iter().map(used).sum()
 }
