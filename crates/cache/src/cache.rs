@@ -9,6 +9,7 @@ use bastide_telemetry::metrics::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::counters::{Counters, Totals, expose};
 use crate::keep::Keep;
@@ -113,13 +114,15 @@ impl Cache {
             Found::Compute(turn) => turn.compute(compute).await,
             Found::Stale(value) => {
                 let (cache, key, keep) = (self.clone(), key.clone(), keep.clone());
-                tokio::spawn(async move {
+                let refreshing = async move {
                     let lookup = Lookup::new(&cache, &key, &keep, stale);
                     if let Some(turn) = lookup.refresh::<T>().await {
                         // Counted where it fails; there is nobody to tell.
                         let _ = turn.compute(compute).await;
                     }
-                });
+                };
+                // What it logs is logged for the call that found the value stale.
+                tokio::spawn(refreshing.in_current_span());
                 Ok(value)
             }
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bastide_telemetry::ids::{self, RequestId, Sampled, TraceParent};
+use bastide_telemetry::log::CALLS;
 use tokio::time::Instant;
+use tracing::Span;
 
 /// One call: its id, its place in a trace, and until when its answer is wanted. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -94,6 +96,16 @@ impl Call {
             Duration::ZERO => Err(DeadlinePassed),
             left => Ok(Some(left)),
         }
+    }
+
+    /// What the lines of the log stand in that are written for this call: they have its `request_id` and `trace_id`. Who brings a
+    /// call in does its work in here (`tracing::Instrument`), once; what that work spawns takes it along by `in_current_span`.
+    ///
+    /// It is there from the level `error` on, under a target of its own, [`bastide_telemetry::log::CALLS`]: a line has its ids
+    /// whatever level it is written at. Where nothing is logged it is nothing.
+    pub fn span(&self) -> Span {
+        let (request_id, trace_id) = (self.request_id(), self.trace().trace());
+        tracing::error_span!(target: CALLS, "call", %request_id, %trace_id)
     }
 
     /// Waits for this, until the deadline and no longer. What is not done then is dropped, which cancels it.

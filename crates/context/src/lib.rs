@@ -37,6 +37,8 @@ mod scope;
 use std::fmt;
 
 use bastide_auth::{Denied, Identity, TenantId};
+use bastide_telemetry::log::CALLS;
+use tracing::Instrument as _;
 
 pub use call::{Call, DeadlinePassed};
 pub use scope::{Known, Public, Refused, Scope, System, Tenant};
@@ -107,12 +109,32 @@ impl Cx<Known> {
 }
 
 impl Cx<System> {
-    /// The program's own work, under a name that will stand in records.
+    /// The program's own work, under a name that will stand in records. [`Cx::run`] does it.
     pub fn system(name: &'static str, call: Call) -> Self {
         Self {
             call,
             scope: System::new(name),
         }
+    }
+
+    /// Does the work, until the call's deadline and no longer. Each line of the log that is written in it has the `request_id` and
+    /// `trace_id` of the call, and its name as `work`.
+    ///
+    /// ```
+    /// # use bastide_context::{Call, Cx, DeadlinePassed};
+    /// # async fn nightly() -> Result<(), DeadlinePassed> {
+    /// Cx::system("nightly-report", Call::new()).run(async |cx| {
+    ///     tracing::info!("begun");
+    /// #   let _ = cx;
+    /// }).await
+    /// # }
+    /// ```
+    pub async fn run<T>(self, work: impl AsyncFnOnce(Self) -> T) -> Result<T, DeadlinePassed> {
+        let call = self.call.clone();
+        let span = call.span();
+        let name =
+            span.in_scope(|| tracing::error_span!(target: CALLS, "work", work = self.scope.name()));
+        call.run(work(self).instrument(name)).await
     }
 
     /// The same work for one tenant. Take the tenant from what the program itself wrote down, never from a request.

@@ -56,6 +56,9 @@ pub struct Tenant {
 #[derive(Debug, Clone)]
 pub struct System(Arc<str>);
 
+/// Before the name of a program's own work where it stands as who acts.
+const PREFIX: &str = "system:";
+
 #[derive(Debug, Clone)]
 enum Actor {
     Identity(Identity),
@@ -87,7 +90,11 @@ impl Tenant {
 
 impl System {
     pub(crate) fn new(name: &str) -> Self {
-        Self(format!("system:{name}").into())
+        Self(format!("{PREFIX}{name}").into())
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.0.strip_prefix(PREFIX).unwrap_or(&self.0)
     }
 }
 

@@ -32,6 +32,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as IncomingBody;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::dispatch::{Dispatcher, Invocation, Outcome};
 use crate::openapi::openapi;
@@ -185,11 +186,30 @@ impl HttpEntry {
             head.trace,
             self.dispatcher.deadline(head.granted),
         );
+        let span = call.span();
+        let answering = self.answer_to(&parts, &head, call, body, begun);
+        let response = answering.instrument(span.clone()).await;
+        response.map(|body| answer::within(span, body))
+    }
+
+    async fn answer_to<B>(
+        &self,
+        parts: &Parts,
+        head: &Head,
+        call: Call,
+        body: B,
+        begun: Instant,
+    ) -> Response<Body>
+    where
+        B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + 'static,
+    {
         let id = call.request_id();
         let is_head = parts.method == Verb::HEAD;
         let cors = self.options.cors.as_ref();
         // Asked by a browser and not by its user, so without credentials and before any policy.
-        if let Some(response) = cors.and_then(|cors| cors.preflight(&parts)) {
+        if let Some(response) = cors.and_then(|cors| cors.preflight(parts)) {
             return Answer::Own {
                 response,
                 quota: None,
@@ -199,9 +219,9 @@ impl HttpEntry {
         let mut seen = Seen::default();
         let answer = if self.options.websocket_path.as_deref() == Some(parts.uri.path()) {
             seen = Seen::WebSocket;
-            websocket::open(self, &parts, head.clone())
+            websocket::open(self, parts, head.clone())
         } else {
-            self.route(&parts, &head, call, body, &mut seen).await
+            self.route(parts, head, call, body, &mut seen).await
         };
         let answer = answer.unwrap_or_else(Answer::Problem);
         let mut response = answer.into_response(id, is_head);
@@ -210,7 +230,7 @@ impl HttpEntry {
         }
         let (status, slow) = (response.status().as_u16(), self.options.slow_request);
         let metrics = self.dispatcher.http_metrics();
-        metrics.observe(seen, &parts.method, status, begun.elapsed(), &head, slow);
+        metrics.observe(seen, &parts.method, status, begun.elapsed(), slow);
         response
     }
 

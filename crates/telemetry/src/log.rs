@@ -68,6 +68,9 @@ const LIBRARIES: &[&str] = &[
     "tungstenite",
 ];
 
+/// The target of the spans that give the lines of a call its ids. It has no lines of its own.
+pub const CALLS: &str = "bastide_call";
+
 /// Which lines are written: a level, or `tracing` directives separated by commas (`info,bastide_gateway=debug`).
 ///
 /// A level below `info` is the program's: libraries that would log what they carry stay at `info` unless a directive
@@ -111,9 +114,13 @@ impl Filter {
             level.is_ok_and(|level| level > LevelFilter::INFO)
         });
         let kept_back = LIBRARIES.iter().filter(|_| is_talkative);
+        // A filter that names some targets alone would leave their lines without the ids of their calls.
+        let is_off = self.0.trim().eq_ignore_ascii_case("off");
+        let calls = (!is_off).then(|| format!("{CALLS}=error,"));
         // Of two directives for one target the later one counts.
         kept_back
             .map(|library| format!("{library}=info,"))
+            .chain(calls)
             .chain([self.0.clone()])
             .collect()
     }
@@ -162,6 +169,20 @@ mod tests {
         assert_eq!(lines("info", "h2"), None);
         assert_eq!(lines("off", "h2"), None);
         assert_eq!(lines("warn,bastide_gateway=debug", "h2"), None);
+    }
+
+    #[test]
+    fn s2_a_filter_that_names_targets_leaves_their_lines_their_ids() {
+        let is_on = |filter: &str, work: fn() -> bool| {
+            let filter = Filter::parse(filter).unwrap().build();
+            let subscriber = tracing_subscriber::registry().with(filter);
+            tracing::subscriber::with_default(subscriber, work)
+        };
+        let calls = || !tracing::error_span!(target: CALLS, "call").is_disabled();
+        for filter in ["info", "media=debug", "off,media=warn", "error"] {
+            assert!(is_on(filter, calls), "{filter}");
+        }
+        assert!(!is_on("off", calls), "without lines it costs nothing");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bastide_limit::Quota;
@@ -10,8 +12,10 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method as Verb, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{Either, Full};
-use hyper::body::Body as _;
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::body::{Body as _, Frame, SizeHint};
+use tracing::instrument::Instrumented;
+use tracing::{Instrument as _, Span};
 
 use crate::problem::Problem;
 
@@ -158,6 +162,40 @@ impl Answer {
         }
         let body = if is_head { Bytes::new() } else { body };
         response(status, fields, Body::Left(Full::new(body)))
+    }
+}
+
+/// A body that is made as it is read, within the call's span: that the head is gone does not end the call.
+pub(super) fn within(span: Span, body: Body) -> Body {
+    match body {
+        Body::Right(pieces) if !span.is_disabled() => {
+            Body::Right(InSpan(pieces.instrument(span)).boxed_unsync())
+        }
+        body => body,
+    }
+}
+
+struct InSpan(Instrumented<UnsyncBoxBody<Bytes, Broken>>);
+
+impl hyper::body::Body for InSpan {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let span = self.0.span().clone();
+        let _entered = span.enter();
+        Pin::new(self.0.inner_mut()).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.inner().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.inner().size_hint()
     }
 }
 

@@ -1,11 +1,13 @@
 //! Several calls in one request: each is one like any other, with a verdict of its own.
 
 use bastide_context::Call;
+use bastide_telemetry::log::CALLS;
 use bytes::Bytes;
 use futures_util::future::ready;
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tracing::Instrument as _;
 
 use super::HttpEntry;
 use super::answer::Answer;
@@ -38,7 +40,8 @@ struct Answered {
     problem: Option<Box<RawValue>>,
 }
 
-/// The answers in the order of the calls. All of them share the request's deadline.
+/// The answers in the order of the calls. All of them share the request's deadline and its id; their lines in the log have
+/// their place, from 0, as `item`.
 pub(super) async fn answer(
     entry: &HttpEntry,
     body: &[u8],
@@ -51,7 +54,10 @@ pub(super) async fn answer(
         let detail = format!("a batch has 1 to {max} calls, this one has {}", items.len());
         return Err(Problem::new(400, "batch_size", detail));
     }
-    let answers = stream::iter(items).map(|item| one(entry, item, head, call));
+    let answers = stream::iter(items).enumerate().map(|(number, item)| {
+        let span = tracing::error_span!(target: CALLS, "item", item = number);
+        one(entry, item, head, call).instrument(span)
+    });
     let answers: Vec<_> = answers
         .buffered(entry.options.batch_concurrency.max(1))
         .collect()

@@ -26,6 +26,8 @@ pub(super) struct Head {
     pub(super) credentials: Credentials,
     pub(super) request_id: RequestId,
     pub(super) trace: TraceParent,
+    /// Where in a trace the caller is.
+    pub(super) caller: Option<TraceParent>,
     pub(super) granted: Option<Duration>,
     pub(super) peer: Option<IpAddr>,
     is_json: bool,
@@ -55,6 +57,7 @@ impl Head {
             credentials: credentials(fields),
             request_id,
             trace,
+            caller: incoming,
             granted: granted.map(Duration::from_millis),
             peer,
             is_json: is_json(fields),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bastide_telemetry::metrics::{Histogram, OTHER, Registry as MetricsRegistry, Shard};
 use http::Method as Verb;
 
-use super::head::Head;
 use crate::service::Registry;
 
 /// `http_request_duration_seconds{method,route,status}`. Labels are what is configured: a route's path with its members' names, never
@@ -117,7 +116,6 @@ impl HttpMetrics {
         verb: &Verb,
         status: u16,
         time: Duration,
-        head: &Head,
         slow: Option<Duration>,
     ) {
         let route = self.route(seen);
@@ -130,15 +128,14 @@ impl HttpMetrics {
             series.observe_time(time);
         }
         let millis = time.as_secs_f64() * 1e3;
-        let (request_id, trace_id) = (head.request_id, head.trace.trace());
         let path = &*route.path;
         // Nothing of what the client sent but the name of a known method: a query or a path may hold secrets.
         if slow.is_some_and(|slow| time >= slow) {
-            tracing::warn!(method = verb, route = path, status, millis, %request_id, %trace_id, "slow request");
+            tracing::warn!(method = verb, route = path, status, millis, "slow request");
         } else if matches!(seen, Seen::Server(_)) {
-            tracing::debug!(method = verb, route = path, status, millis, %request_id, %trace_id, "request");
+            tracing::debug!(method = verb, route = path, status, millis, "request");
         } else {
-            tracing::info!(method = verb, route = path, status, millis, %request_id, %trace_id, "request");
+            tracing::info!(method = verb, route = path, status, millis, "request");
         }
     }
 }

@@ -8,6 +8,7 @@ mod cors;
 mod feeds;
 mod files;
 mod http;
+mod lines;
 mod macros;
 mod matrix;
 mod observe;

@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use bastide_context::{Cx, Public};
 use bastide_rpc::{HttpOptions, Problem, RawRequest, RawResponse, Route, Service};
+use bastide_telemetry::lines;
+use bastide_telemetry::log::{CALLS, LogLayer, Redaction, Style};
 use bastide_telemetry::metrics::Exposition;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tracing::Level;
 use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::{App, app_of, app_with, post, request, users};
 
@@ -59,10 +64,16 @@ async fn s13_every_request_is_timed_by_route() {
 }
 
 /// The lines that this thread's log has from now on.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+#[derive(Clone)]
+pub(crate) struct Lines {
+    memory: Memory,
+    written: Arc<lines::Lines>,
+}
 
-impl Write for Lines {
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -73,29 +84,40 @@ impl Write for Lines {
 }
 
 impl Lines {
-    fn begin() -> (Self, DefaultGuard) {
-        let lines = Self::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_max_level(tracing::Level::DEBUG)
-            .with_writer(move || writer.clone())
-            .finish();
+    pub(crate) fn begin(style: Style) -> (Self, DefaultGuard) {
+        let memory = Memory::default();
+        let written = lines::Lines::start(memory.clone(), 1 << 20).unwrap();
+        let layer = LogLayer::new(style, Redaction::standard(), written.source());
+        // What other crates say while they serve is of no interest here.
+        let filter = Targets::new()
+            .with_target("bastide_rpc", Level::DEBUG)
+            .with_target("rpc", Level::DEBUG)
+            .with_target(CALLS, Level::ERROR);
+        let subscriber = tracing_subscriber::registry().with(filter).with(layer);
+        let written = Arc::new(written);
+        let lines = Self { memory, written };
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
+    pub(crate) fn text(&self) -> String {
+        assert!(self.written.flush(Duration::from_secs(10)));
+        String::from_utf8(self.memory.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Value> {
+        let text = self.text();
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
     fn of_requests(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
         let is_of_request = |line: &Value| {
-            line["message"]
-                .as_str()
-                .is_some_and(|message| message.ends_with("request"))
+            let message = line["message"].as_str();
+            message.is_some_and(|message| message.ends_with("request"))
         };
-        lines.filter(is_of_request).collect()
+        self.all().into_iter().filter(is_of_request).collect()
     }
 }
 
@@ -117,7 +139,7 @@ fn app() -> App {
 #[tokio::test(start_paused = true)]
 async fn s2_every_request_has_a_line_and_a_slow_one_a_warning() {
     let app = app();
-    let (lines, _guard) = Lines::begin();
+    let (lines, _guard) = Lines::begin(Style::Json);
     let mut health = request("GET", "/users-health", None, Bytes::new());
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     health
@@ -130,7 +152,7 @@ async fn s2_every_request_has_a_line_and_a_slow_one_a_warning() {
     let lines = lines.of_requests();
     assert_eq!(lines.len(), 3, "{lines:?}");
     let line = &lines[0];
-    assert_eq!(line["level"], "INFO");
+    assert_eq!(line["level"], "info");
     assert_eq!(
         (&line["method"], &line["route"], &line["status"]),
         (&json!("GET"), &json!("/users-health"), &json!(200))
@@ -141,7 +163,7 @@ async fn s2_every_request_has_a_line_and_a_slow_one_a_warning() {
     let slow = &lines[1];
     assert_eq!(
         (&slow["level"], &slow["message"]),
-        (&json!("WARN"), &json!("slow request"))
+        (&json!("warn"), &json!("slow request"))
     );
     assert_eq!(
         (&slow["route"], &slow["status"]),
@@ -159,7 +181,7 @@ async fn s2_the_operators_questions_are_for_who_looks_closely() {
     let health = Arc::new(bastide_health::Health::new("1.0.0"));
     let ops = bastide_rpc::Ops::new(health, bastide_telemetry::metrics::Registry::new());
     let entry = ops.entry();
-    let (lines, _guard) = Lines::begin();
+    let (lines, _guard) = Lines::begin(Style::Json);
     entry
         .answer(request("GET", "/healthz", None, Bytes::new()), None)
         .await;
@@ -167,6 +189,6 @@ async fn s2_the_operators_questions_are_for_who_looks_closely() {
     assert_eq!(lines.len(), 1);
     assert_eq!(
         (&lines[0]["level"], &lines[0]["route"]),
-        (&json!("DEBUG"), &json!("/healthz"))
+        (&json!("debug"), &json!("/healthz"))
     );
 }

@@ -5,10 +5,13 @@
 
 use std::collections::HashMap;
 use std::future::ready;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bastide_context::Call;
+use bastide_telemetry::ids::{self, RequestId, Sampled, TraceParent};
+use bastide_telemetry::log::CALLS;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -20,6 +23,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tracing::Instrument as _;
 
 use super::frame::{self, Request};
 use crate::dispatch::{Credentials, Dispatcher, Invocation, Outcome};
@@ -39,11 +43,34 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub(super) struct Socket {
     dispatcher: Arc<Dispatcher>,
     options: HttpOptions,
-    peer: Option<std::net::IpAddr>,
+    origin: Origin,
     /// What calls show from now on.
     credentials: Arc<Credentials>,
     notice: Notice,
     open: OpenCalls,
+}
+
+/// What calls have of the request that opened the socket.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    peer: Option<IpAddr>,
+    request_id: RequestId,
+    caller: Option<TraceParent>,
+}
+
+impl Origin {
+    /// A call has the request's id, and a trace of its own unless the request was part of one: a socket lives for days.
+    fn call(&self, deadline: Instant) -> Call {
+        let trace = ids::with_source(|source| match self.caller {
+            Some(caller) => caller.child(source),
+            None => TraceParent::start(source.next_id(), source, Sampled::No),
+        });
+        Call::incoming(self.request_id, trace, deadline)
+    }
+
+    fn refusal(&self, id: Option<u64>, problem: &Problem) -> Message {
+        frame::problem(id, problem, self.request_id.to_text().as_str())
+    }
 }
 
 /// The calls that have not had their last frame, and how each is told to end.
@@ -69,7 +96,11 @@ impl Socket {
         Self {
             dispatcher,
             options,
-            peer: head.peer,
+            origin: Origin {
+                peer: head.peer,
+                request_id: head.request_id,
+                caller: head.caller,
+            },
             credentials: Arc::new(head.credentials),
             notice,
             open: OpenCalls::default(),
@@ -173,7 +204,7 @@ impl Socket {
         calls: &mut JoinSet<()>,
     ) -> Option<Message> {
         let (id, method, input, timeout) = match Request::read(text) {
-            Err(problem) => return Some(refusal(None, &problem)),
+            Err(problem) => return Some(self.origin.refusal(None, &problem)),
             Ok(Request::Authenticate(token)) => {
                 self.credentials = Arc::new(Credentials::Bearer(token));
                 return None;
@@ -196,16 +227,19 @@ impl Socket {
         if open.contains_key(&id) {
             // Under the id it would be taken for the answer of the other call.
             let detail = format!("the id {id} is that of a call under way; give each its own");
-            return Some(refusal(None, &Problem::new(400, "id_in_use", detail)));
+            return Some(
+                self.origin
+                    .refusal(None, &Problem::new(400, "id_in_use", detail)),
+            );
         }
         if self.notice.is_draining() {
-            return Some(refusal(Some(id), &drain::problem()));
+            return Some(self.origin.refusal(Some(id), &drain::problem()));
         }
         let most = self.options.socket_concurrency;
         if open.len() >= most {
             let detail = format!("{most} calls of this socket are under way; wait for one to end");
             let problem = Problem::new(429, "too_many_calls", detail);
-            return Some(refusal(Some(id), &problem));
+            return Some(self.origin.refusal(Some(id), &problem));
         }
         let cancelled = Arc::new(Notify::new());
         open.insert(id, cancelled.clone());
@@ -213,7 +247,7 @@ impl Socket {
             id,
             dispatcher: self.dispatcher.clone(),
             credentials: self.credentials.clone(),
-            peer: self.peer,
+            origin: self.origin,
             recheck: self.options.stream_recheck,
             notice: self.notice.clone(),
             queue: queue.clone(),
@@ -222,7 +256,7 @@ impl Socket {
         calls.spawn(async move {
             let last = tokio::select! {
                 biased;
-                () = cancelled.notified() => refusal(Some(id), &call_cancelled()),
+                () = cancelled.notified() => call.origin.refusal(Some(id), &call_cancelled()),
                 last = call.run(&method, input, timeout) => last,
             };
             // Its id is free before the last frame can be read, and not before there is room for that frame: so many calls
@@ -240,11 +274,6 @@ fn lock(open: &OpenCalls) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Notify>>
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A call that never began has an id of its own in its problem, under which nothing stands in the log.
-fn refusal(id: Option<u64>, problem: &Problem) -> Message {
-    frame::problem(id, problem, Call::new().request_id().to_text().as_str())
-}
-
 fn call_cancelled() -> Problem {
     Problem::new(499, "cancelled", "the caller cancelled the call")
 }
@@ -254,46 +283,43 @@ struct OneCall {
     id: u64,
     dispatcher: Arc<Dispatcher>,
     credentials: Arc<Credentials>,
-    peer: Option<std::net::IpAddr>,
+    origin: Origin,
     recheck: Duration,
     notice: Notice,
     queue: mpsc::Sender<Message>,
 }
 
 impl OneCall {
-    /// Carries it out and gives its last frame; those before it are in the queue then.
+    /// Carries it out and gives its last frame; those before it are in the queue then. Its lines in the log have its id as
+    /// `call`, beside the ids of the request that opened the socket.
     async fn run(&self, method: &str, input: Bytes, granted: Option<Duration>) -> Message {
-        let deadline = self.dispatcher.deadline(granted);
-        let call = Call::within(deadline.saturating_duration_since(Instant::now()));
-        let request_id = call.request_id();
-        let result = match self.dispatcher.registry().find(method) {
-            None => Err(Problem::new(
-                404,
-                "method_not_found",
-                "no method of this name",
-            )),
-            Some(entry) => {
-                let invocation = Invocation {
-                    entry,
-                    input: ready(Ok(input)),
-                    credentials: &self.credentials,
-                    call,
-                    peer: self.peer,
-                };
-                let Outcome { result, quota: _ } = self.dispatcher.dispatch(invocation).await;
-                result
-            }
+        let call = self.origin.call(self.dispatcher.deadline(granted));
+        let span = call.span();
+        let number = span.in_scope(|| tracing::error_span!(target: CALLS, "frame", call = self.id));
+        match self.answer(method, input, call).instrument(number).await {
+            Ok(last) => last,
+            Err(problem) => self.origin.refusal(Some(self.id), &problem),
+        }
+    }
+
+    async fn answer(&self, method: &str, input: Bytes, call: Call) -> Result<Message, Problem> {
+        let Some(entry) = self.dispatcher.registry().find(method) else {
+            let detail = "no method of this name";
+            return Err(Problem::new(404, "method_not_found", detail));
         };
-        let ended = match result {
-            Ok(Output::Whole(json)) => return frame::output(self.id, &json),
-            Ok(Output::Stream(items)) => self.relay(items.recheck(self.recheck)).await,
-            Err(problem) => Err(problem),
+        let invocation = Invocation {
+            entry,
+            input: ready(Ok(input)),
+            credentials: &self.credentials,
+            call,
+            peer: self.origin.peer,
         };
-        match ended {
-            Ok(()) => frame::end(self.id),
-            Err(problem) => {
-                let request_id = request_id.to_text();
-                frame::problem(Some(self.id), &problem, request_id.as_str())
+        let Outcome { result, quota: _ } = self.dispatcher.dispatch(invocation).await;
+        match result? {
+            Output::Whole(json) => Ok(frame::output(self.id, &json)),
+            Output::Stream(items) => {
+                self.relay(items.recheck(self.recheck)).await?;
+                Ok(frame::end(self.id))
             }
         }
     }
