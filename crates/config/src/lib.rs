@@ -6,6 +6,7 @@
 //!   again when a file changes, for the sections that allow it.
 //! - [`mod@env`] reads settings with the precedence flag, environment, default, and prints the effective ones, redacted.
 //! - [`ByteSize`] and [`TimeSpan`] are sizes and times that are written with their unit.
+//! - [`network`] says whose word counts about where a request came from.
 //! - [`Secret`] is text that cannot be printed by accident.
 //!
 //! # Invariants
@@ -47,6 +48,7 @@ pub mod env;
 mod found;
 pub mod layers;
 mod ledger;
+pub mod network;
 pub mod parse;
 pub mod path;
 pub mod problem;

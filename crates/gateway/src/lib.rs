@@ -26,7 +26,6 @@ pub mod keys;
 mod legacy_keys;
 pub mod maintenance;
 pub mod model;
-mod network;
 pub mod repository;
 mod run;
 pub mod seed;
@@ -36,7 +35,8 @@ pub mod start;
 mod sys;
 mod upstream;
 
-pub use data::forwarded::{NotANetwork, TrustedPeers};
+use bastide_config::network;
+pub use bastide_config::network::{NotANetwork, TrustedPeers};
 pub use data::listen::ListenError;
 pub use data::tls::TlsError;
 pub use run::Gateway;

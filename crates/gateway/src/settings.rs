@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bastide_config::env::{Effective, Env, Settings as Reader};
+use bastide_config::network::TrustedPeers;
 use bastide_config::{Problems, Secret, parse};
 
 use bastide_telemetry::log::Filter;
-
-use crate::data::forwarded::TrustedPeers;
 
 /// How strict the gateway is about what it was not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bastide_config::network::TrustedPeers;
 use bastide_http1::{Known, Method, RequestHead};
 use bastide_limit::Quota;
 use bastide_routing::CanonicalPath;
 use bastide_telemetry::ids;
 use tokio::time::Instant;
 
-use super::forwarded::TrustedPeers;
 use super::peer::Peer;
 use crate::snapshot::{Endpoint, KeyEntry, TenantEntry};
 

@@ -12,7 +12,6 @@ mod dial;
 mod exchange;
 mod fallback;
 mod forward;
-pub(crate) mod forwarded;
 pub(crate) mod grpc;
 mod handshake;
 mod identity;
@@ -48,6 +47,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bastide_config::network::TrustedPeers;
 use bastide_http1::Limits;
 use bastide_limit::Limiter;
 
@@ -76,7 +76,7 @@ pub(crate) struct Shared {
     pub(crate) keep_alive: Duration,
     /// How long a client may take nothing of a response that waits for it.
     pub(crate) send_timeout: Duration,
-    pub(crate) trusted: forwarded::TrustedPeers,
+    pub(crate) trusted: TrustedPeers,
     pub(crate) maintenance: Arc<Maintenance>,
     pub(crate) maintenance_page: Arc<str>,
     pub(crate) front: Front,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::forwarded::TrustedPeers;
+use bastide_config::network::TrustedPeers;
 
 #[derive(Clone)]
 pub(crate) struct Peer {

@@ -1,13 +1,24 @@
-//! Who is believed about where a request came from.
+//! Where a request came from: who is believed about it, and who counts as one client.
 //!
-//! Anyone can write `X-Forwarded-For`. What a peer says in it counts only if the operator named that peer's network;
-//! from everyone else the fields are replaced by what the gateway itself saw.
+//! Anyone can write `X-Forwarded-For`. What a peer says in it counts only if the operator named that peer's network; from
+//! everyone else the field says nothing.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// Networks whose word is taken, in CIDR notation.
-#[derive(Debug, Clone, Default)]
+///
+/// ```
+/// use bastide_config::network::TrustedPeers;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let proxies: TrustedPeers = "10.0.0.0/8, fd00::/8".parse()?;
+/// let fields = [&b"203.0.113.9, 198.51.100.7"[..]];
+/// // What stands before the last proxy's word was written by anybody.
+/// assert_eq!(proxies.origin("10.0.0.1".parse()?, fields.into_iter()), "198.51.100.7".parse::<std::net::IpAddr>()?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedPeers(Vec<Network>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,35 +48,50 @@ impl FromStr for TrustedPeers {
 }
 
 impl TrustedPeers {
-    pub(crate) fn contains(&self, peer: IpAddr) -> bool {
+    /// Whether this peer's word is taken.
+    pub fn contains(&self, peer: IpAddr) -> bool {
         let peer = to_bits(peer);
         self.0.iter().any(|network| network.contains(peer))
     }
 
     /// Who sent a request: the peer; where that one is trusted, whom it names last in `X-Forwarded-For`, and so on until the
-    /// word of somebody who is not trusted.
-    pub(crate) fn origin<'v>(
-        &self,
-        peer: IpAddr,
-        forwarded: impl Iterator<Item = &'v [u8]>,
-    ) -> IpAddr {
-        let mut origin = peer;
-        if !self.contains(peer) {
-            return origin;
-        }
+    /// word of somebody who is not trusted. `forwarded` are the field's lines in their order.
+    pub fn origin<'v>(&self, peer: IpAddr, forwarded: impl Iterator<Item = &'v [u8]>) -> IpAddr {
+        let named = if self.contains(peer) {
+            self.named(forwarded)
+        } else {
+            None
+        };
+        named.unwrap_or(peer)
+    }
+
+    /// The same where the peer has no address and is trusted: a proxy on a Unix socket. `None`: it names nobody.
+    pub fn named<'v>(&self, forwarded: impl Iterator<Item = &'v [u8]>) -> Option<IpAddr> {
         let named: Vec<&[u8]> = forwarded
             .flat_map(|value| value.split(|byte| *byte == b','))
             .collect();
+        let mut origin = None;
         for name in named.into_iter().rev() {
             let Some(address) = parse_address(name) else {
                 break;
             };
-            origin = address;
-            if !self.contains(origin) {
+            origin = Some(address);
+            if !self.contains(address) {
                 break;
             }
         }
         origin
+    }
+}
+
+/// The address itself of IPv4. Of IPv6 the network of 64 bits: whoever has one address there has all of it.
+pub fn of(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => IpAddr::V4(address),
+            None => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
+        },
+        IpAddr::V4(_) => client,
     }
 }
 
@@ -169,5 +195,25 @@ mod tests {
             let error = text.parse::<TrustedPeers>().unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one_client() {
+        let network = |text: &str| of(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1:2:3"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+    }
+
+    #[test]
+    fn who_has_no_address_may_name_one() {
+        let trusted: TrustedPeers = "10.0.0.0/8".parse().unwrap();
+        let named = |field: &str| trusted.named([field.as_bytes()].into_iter());
+        assert_eq!(
+            named("203.0.113.9, 198.51.100.7, 10.0.0.2"),
+            "198.51.100.7".parse().ok()
+        );
+        assert_eq!((named(""), named("unknown")), (None, None));
     }
 }
