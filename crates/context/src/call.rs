@@ -19,6 +19,16 @@ pub struct Call {
 struct Ids {
     request: RequestId,
     trace: TraceParent,
+    caller: Option<Caller>,
+}
+
+/// Where in a trace the one is who makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// Its place: the span that is above the call's.
+    pub place: TraceParent,
+    /// Whether it came from where strangers do not get to, so that its decision about what is recorded holds.
+    pub is_believed: bool,
 }
 
 /// The answer is no longer wanted.
@@ -30,8 +40,43 @@ impl Call {
     /// A call that came in with this id and trace, and is to be answered by this moment.
     pub fn incoming(request: RequestId, trace: TraceParent, deadline: Instant) -> Self {
         Self {
-            ids: Arc::new(Ids { request, trace }),
+            ids: Arc::new(Ids {
+                request,
+                trace,
+                caller: None,
+            }),
             deadline: Some(deadline),
+        }
+    }
+
+    /// The same call, made from this place in the trace that it is part of. Of a call without one the trace begins here.
+    pub fn made_by(self, caller: Caller) -> Self {
+        self.with(self.trace(), Some(caller))
+    }
+
+    /// The same call with the decision whether it is recorded, which goes along to what it calls itself.
+    pub fn recorded(self, sampled: Sampled) -> Self {
+        if self.trace().sampled() == sampled {
+            return self;
+        }
+        self.with(self.trace().recorded(sampled), self.caller())
+    }
+
+    /// Another call of the same request: its ids, its caller and its deadline, and a place of its own in the trace.
+    pub fn sibling(&self) -> Self {
+        let trace = ids::with_source(|source| self.trace().child(source));
+        self.with(trace, self.caller())
+    }
+
+    fn with(&self, trace: TraceParent, caller: Option<Caller>) -> Self {
+        let request = self.request_id();
+        Self {
+            ids: Arc::new(Ids {
+                request,
+                trace,
+                caller,
+            }),
+            deadline: self.deadline,
         }
     }
 
@@ -45,7 +90,11 @@ impl Call {
             (request, TraceParent::start(request, source, Sampled::No))
         });
         Self {
-            ids: Arc::new(Ids { request, trace }),
+            ids: Arc::new(Ids {
+                request,
+                trace,
+                caller: None,
+            }),
             deadline: None,
         }
     }
@@ -80,6 +129,11 @@ impl Call {
     /// The place in the trace.
     pub fn trace(&self) -> TraceParent {
         self.ids.trace
+    }
+
+    /// Where in the trace its caller is, if it told.
+    pub fn caller(&self) -> Option<Caller> {
+        self.ids.caller
     }
 
     /// Until when the answer is wanted. `None`: without end.

@@ -40,7 +40,7 @@ use bastide_auth::{Denied, Identity, TenantId};
 use bastide_telemetry::log::CALLS;
 use tracing::Instrument as _;
 
-pub use call::{Call, DeadlinePassed};
+pub use call::{Call, Caller, DeadlinePassed};
 pub use scope::{Known, Public, Refused, Scope, System, Tenant};
 
 /// The context of one call. Cheap to clone.

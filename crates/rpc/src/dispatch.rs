@@ -12,6 +12,7 @@ use bastide_config::Secret;
 use bastide_context::{Call, DeadlinePassed};
 use bastide_limit::{Limiter, Quota};
 use bastide_telemetry::metrics::Registry as MetricsRegistry;
+use bastide_telemetry::otlp::Exporter;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use serde_json::Value;
@@ -29,6 +30,7 @@ use crate::replay::Taking;
 use crate::route::{Behind, RouteEntry};
 use crate::service::{Entry, Registry, RegistryError};
 use crate::signature::Verified;
+use crate::spans::{Recording, Spans};
 use crate::stream::{Counted, Items, Output};
 
 /// One call, whichever way it came in: a request, an item of a batch, a frame of a socket.
@@ -83,6 +85,14 @@ struct Caller<'a> {
     peer: Option<IpAddr>,
 }
 
+/// What the stations find out on the way that is wanted whatever becomes of the call.
+#[derive(Default)]
+struct Noted {
+    quota: Option<Quota>,
+    /// The call once it is decided whether it is recorded, if anything is.
+    call: Option<Call>,
+}
+
 /// What became of a call.
 #[derive(Debug)]
 pub struct Outcome {
@@ -104,6 +114,7 @@ pub struct Dispatcher {
     cache: Option<Cache>,
     metrics: Metrics,
     http_metrics: HttpMetrics,
+    spans: Spans,
     timeout: Duration,
 }
 
@@ -139,6 +150,7 @@ impl Dispatcher {
             default_limit: None,
             is_limited: true,
             cache,
+            spans: Spans::default(),
             timeout: Self::TIMEOUT,
         })
     }
@@ -170,6 +182,15 @@ impl Dispatcher {
     /// Counts nothing, also where an entry states a limit: for tests and for programs behind a gateway that limits.
     pub fn without_limits(mut self) -> Self {
         self.is_limited = false;
+        self
+    }
+
+    /// Where each call goes as a span, named as its method (`users@1.0.0/find`) or route (`GET /users/{id}`), below that of its
+    /// caller (`traceparent`). Which calls: the exporter's sampler chooses, and a caller who is a service, or comes over a Unix
+    /// socket or from a trusted proxy, has chosen already. Without an exporter only those are believed, and what they say goes
+    /// along to the services that are called on. Of a stream the span ends with it.
+    pub fn exporter(mut self, exporter: Exporter) -> Self {
+        self.spans = Spans::to(exporter);
         self
     }
 
@@ -208,15 +229,26 @@ impl Dispatcher {
         I: Future<Output = Result<Bytes, Problem>> + Send,
     {
         let started = Instant::now();
-        let number = invocation.entry.number();
-        let mut quota = None;
-        let result = self.line(invocation, started, &mut quota).await;
+        let (entry, call) = (invocation.entry, self.spans.watched(&invocation.call));
+        let mut noted = Noted::default();
+        let result = self.line(invocation, started, &mut noted).await;
         // A stream is counted when it ends.
         if !matches!(result, Ok(Output::Stream(_))) {
             let problem = result.as_ref().err();
-            self.metrics.count(number, started.elapsed(), problem);
+            self.metrics
+                .count(entry.number(), started.elapsed(), problem);
+            if let Some(recording) = self.recording(call, noted.call) {
+                recording.end_method(entry, started, problem);
+            }
         }
+        let quota = noted.quota;
         Outcome { result, quota }
+    }
+
+    /// Of a call that ended before it was decided whether it is recorded, as of a stranger's.
+    fn recording(&self, call: Option<Call>, decided: Option<Call>) -> Option<Recording> {
+        let decided = decided.or_else(|| Some(self.spans.decide(call?, None)))?;
+        self.spans.begin(&decided)
     }
 
     /// Takes a request to its route. `request` is what could be made of it.
@@ -241,12 +273,13 @@ impl Dispatcher {
             call,
             peer,
         };
-        let mut quota = None;
+        let (started, call) = (Instant::now(), self.spans.watched(&caller.call));
+        let mut noted = Noted::default();
         let fault = request.as_ref().ok().map(|request| request.body.fault());
         let result = match route.behind() {
             Behind::Request(run) => {
                 let inside = async |call, identity| run(call, identity, request?)?.await;
-                self.pass(door, caller, &mut quota, inside).await
+                self.pass(door, caller, &mut noted, inside).await
             }
             Behind::Event(signature, run) => {
                 let proof = async || signature.prove(request?).await;
@@ -257,7 +290,7 @@ impl Dispatcher {
                     }
                     Ok(response)
                 };
-                self.pass_proven(door, caller, &mut quota, proof, inside)
+                self.pass_proven(door, caller, &mut noted, proof, inside)
                     .await
             }
         };
@@ -266,7 +299,11 @@ impl Dispatcher {
             let of_body = fault.as_ref().and_then(Fault::get);
             of_body.cloned().unwrap_or(problem)
         });
-        (result, quota)
+        if let Some(recording) = self.recording(call, noted.call) {
+            let outcome = result.as_ref().map(RawResponse::status_code);
+            recording.end_route(entry, started, outcome);
+        }
+        (result, noted.quota)
     }
 
     /// Every station in order. What a station refuses, the ones behind it never see.
@@ -274,7 +311,7 @@ impl Dispatcher {
         self: &Arc<Self>,
         invocation: Invocation<'_, I>,
         started: Instant,
-        quota: &mut Option<Quota>,
+        noted: &mut Noted,
     ) -> Result<Output, Problem>
     where
         I: Future<Output = Result<Bytes, Problem>> + Send,
@@ -302,7 +339,7 @@ impl Dispatcher {
         // Not by way of `pass`, which makes the future of every call larger.
         let inside = async |call, identity: Option<Identity>, ()| {
             let input = input.await?;
-            let identity = identity.as_ref();
+            let (identity, recording) = (identity.as_ref(), self.spans.begin(&call));
             match method.prepare(call, identity.cloned(), &input)? {
                 Work::Unary(work) => {
                     let output = self.run(entry, identity, &input, work).await?;
@@ -310,13 +347,13 @@ impl Dispatcher {
                 }
                 Work::Stream(work) => {
                     let items = work.await?;
-                    let counted = Counted::new(self, entry.number(), started);
+                    let counted = Counted::new(self, entry, started).recorded(recording);
                     let items = Items::open(items, self, credentials, identity, counted);
                     Ok(Output::Stream(items))
                 }
             }
         };
-        self.pass_proven(door, caller, quota, async || Ok(()), inside)
+        self.pass_proven(door, caller, noted, async || Ok(()), inside)
             .await
     }
 
@@ -326,11 +363,11 @@ impl Dispatcher {
         &self,
         door: Door<'_>,
         caller: Caller<'_>,
-        quota: &mut Option<Quota>,
+        noted: &mut Noted,
         inside: impl AsyncFnOnce(Call, Option<Identity>) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let inside = async |call, identity, ()| inside(call, identity).await;
-        self.pass_proven(door, caller, quota, async || Ok(()), inside)
+        self.pass_proven(door, caller, noted, async || Ok(()), inside)
             .await
     }
 
@@ -339,7 +376,7 @@ impl Dispatcher {
         &self,
         door: Door<'_>,
         caller: Caller<'_>,
-        quota: &mut Option<Quota>,
+        noted: &mut Noted,
         proof: impl AsyncFnOnce() -> Result<P, Problem>,
         inside: impl AsyncFnOnce(Call, Option<Identity>, P) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
@@ -355,12 +392,16 @@ impl Dispatcher {
         call.remaining()?;
         let deadline = call.clone();
         let line = pin!(async {
-            let identity = self.identify(credentials, door.access.is_public()).await?;
+            let identity = self.identify(credentials, door.access.is_public()).await;
+            let known = identity.as_ref().ok().and_then(Option::as_ref);
+            let call = self.spans.decide(call, known);
+            noted.call = self.spans.watched(&call);
+            let identity = identity?;
             door.access.admit(identity.as_ref())?;
             let proof = proof().await?;
             if let Some((name, rule)) = self.rule_of(&door) {
                 let counted = self.limits.count(name, rule, identity.as_ref(), peer).await;
-                *quota = Some(counted.unwrap_or_else(|quota| quota));
+                noted.quota = Some(counted.unwrap_or_else(|quota| quota));
                 if let Err(over) = counted {
                     return Err(over_limit(&over));
                 }

@@ -24,6 +24,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bastide_config::network::TrustedPeers;
 use bastide_context::Call;
 use bytes::Bytes;
 use http::request::Parts;
@@ -91,6 +92,13 @@ pub struct HttpOptions {
     /// How long a WebSocket's client may send nothing at all, not even the answer to a ping, and how long it may take over
     /// one frame, before it is given up; 45 s. Longer than `ping_interval`.
     pub ping_timeout: Duration,
+    /// The proxies and load balancers in front, by their networks; none. The last address in `X-Forwarded-For` that is not one of
+    /// theirs is the caller's, for limits and for the log, and they are believed about which traces are recorded. From
+    /// everybody else the field says nothing.
+    pub trusted_proxies: TrustedPeers,
+    /// Whether a proxy is what connects to Unix sockets, so that its `X-Forwarded-For` is read too; no. Otherwise calls from
+    /// there are this machine's own, and have no address.
+    pub proxy_on_unix_socket: bool,
     /// Which pages of other origins a browser lets call; none, and then no response has a field of CORS.
     pub cors: Option<Cors>,
     /// From which time on the log line of a request is a warning; 1 s. `None`: none is.
@@ -115,6 +123,8 @@ impl Default for HttpOptions {
             socket_concurrency: 32,
             ping_interval: Duration::from_secs(15),
             ping_timeout: Duration::from_secs(45),
+            trusted_proxies: TrustedPeers::default(),
+            proxy_on_unix_socket: false,
             cors: None,
             slow_request: Some(Duration::from_secs(1)),
         }
@@ -171,7 +181,7 @@ impl HttpEntry {
         self
     }
 
-    /// The answer to one request.
+    /// The answer to one request. `peer` is the address of who connected; `None`: over a Unix socket.
     pub async fn answer<B>(&self, request: Request<B>, peer: Option<IpAddr>) -> Response<Body>
     where
         B: IncomingBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
@@ -180,12 +190,8 @@ impl HttpEntry {
     {
         let begun = Instant::now();
         let (parts, body) = request.into_parts();
-        let head = Head::read(&parts, peer);
-        let call = Call::incoming(
-            head.request_id,
-            head.trace,
-            self.dispatcher.deadline(head.granted),
-        );
+        let head = Head::read(&parts, peer, &self.options);
+        let call = head.call(self.dispatcher.deadline(head.granted));
         let span = call.span();
         let answering = self.answer_to(&parts, &head, call, body, begun);
         let response = answering.instrument(span.clone()).await;
@@ -230,7 +236,14 @@ impl HttpEntry {
         }
         let (status, slow) = (response.status().as_u16(), self.options.slow_request);
         let metrics = self.dispatcher.http_metrics();
-        metrics.observe(seen, &parts.method, status, begun.elapsed(), slow);
+        metrics.observe(
+            seen,
+            &parts.method,
+            status,
+            begun.elapsed(),
+            head.peer,
+            slow,
+        );
         response
     }
 

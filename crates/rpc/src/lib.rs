@@ -84,6 +84,7 @@ mod rest;
 mod route;
 mod service;
 mod signature;
+mod spans;
 mod stream;
 
 pub use access::Access;

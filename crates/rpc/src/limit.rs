@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bastide_auth::Identity;
+use bastide_config::network;
 use bastide_limit::{Limit, LimitKey, Limiter, Outcome, Policy, PolicyError, Quota, Rate, clock};
 use quick_cache::sync::Cache;
 
@@ -196,11 +197,7 @@ impl Who {
                 let tenant = identity.tenant().map(|tenant| tenant.as_str().to_owned());
                 Self::Subject(tenant, identity.subject().to_owned())
             }
-            (None, Some(IpAddr::V6(address))) => {
-                let network = u128::from(address) & (u128::MAX << 64);
-                Self::Address(IpAddr::V6(network.into()))
-            }
-            (None, Some(address)) => Self::Address(address),
+            (None, Some(address)) => Self::Address(network::of(address)),
             (None, None) => Self::Local,
         }
     }
@@ -292,5 +289,7 @@ mod tests {
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        // As a socket for both versions has it.
+        assert_ne!(of("::ffff:192.0.2.1"), of("::ffff:192.0.2.2"));
     }
 }

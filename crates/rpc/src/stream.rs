@@ -16,6 +16,8 @@ use tokio::time::{Instant, Sleep};
 
 use crate::dispatch::{Credentials, Dispatcher};
 use crate::problem::Problem;
+use crate::service::Entry;
+use crate::spans::Recording;
 
 /// What a method gave.
 #[derive(Debug)]
@@ -191,21 +193,31 @@ fn wait(every: Duration, ends: Option<Timestamp>) -> Duration {
 /// Counts a stream as open, and as a call of its method when it is dropped.
 pub(crate) struct Counted {
     dispatcher: Arc<Dispatcher>,
+    /// Which method, by its place.
     number: usize,
     started: Instant,
+    recording: Option<Recording>,
     /// With what it ended. None also if the caller left: it took what it wanted.
     problem: Option<Problem>,
 }
 
 impl Counted {
-    pub(crate) fn new(dispatcher: &Arc<Dispatcher>, number: usize, started: Instant) -> Self {
+    pub(crate) fn new(dispatcher: &Arc<Dispatcher>, entry: &Entry, started: Instant) -> Self {
+        let number = entry.number();
         dispatcher.metrics().stream_opened(number);
         Self {
             dispatcher: dispatcher.clone(),
             number,
             started,
+            recording: None,
             problem: None,
         }
+    }
+
+    /// As a span too, if this is there.
+    pub(crate) fn recorded(mut self, recording: Option<Recording>) -> Self {
+        self.recording = recording;
+        self
     }
 }
 
@@ -214,6 +226,10 @@ impl Drop for Counted {
         let metrics = self.dispatcher.metrics();
         metrics.stream_ended(self.number);
         metrics.count(self.number, self.started.elapsed(), self.problem.as_ref());
+        if let Some(recording) = self.recording.take() {
+            let entry = &self.dispatcher.registry().entries()[self.number];
+            recording.end_method(entry, self.started, self.problem.as_ref());
+        }
     }
 }
 

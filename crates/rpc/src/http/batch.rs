@@ -82,7 +82,7 @@ async fn one(entry: &HttpEntry, item: Item, head: &Head, call: &Call) -> Answere
                     String::from(Box::<str>::from(input)).into()
                 }))),
                 credentials: &head.credentials,
-                call: call.clone(),
+                call: call.sibling(),
                 peer: head.peer,
             };
             let Outcome { result, quota: _ } = entry.dispatcher.dispatch(invocation).await;

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use bastide_auth::TenantId;
 use bastide_config::Secret;
+use bastide_context::{Call, Caller};
 use bastide_telemetry::ids::{self, RequestId, Sampled, TraceParent};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::time::Instant;
 
+use super::HttpOptions;
 use crate::dispatch::Credentials;
 use crate::problem::Problem;
 
@@ -20,22 +23,24 @@ static TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 static TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) credentials: Credentials,
     pub(super) request_id: RequestId,
-    pub(super) trace: TraceParent,
-    /// Where in a trace the caller is.
-    pub(super) caller: Option<TraceParent>,
+    trace: TraceParent,
+    caller: Option<Caller>,
     pub(super) granted: Option<Duration>,
     pub(super) peer: Option<IpAddr>,
     is_json: bool,
 }
 
 impl Head {
-    pub(super) fn read(parts: &Parts, peer: Option<IpAddr>) -> Self {
+    /// `socket` is the address from which the connection came; `None`: it is a Unix socket.
+    pub(super) fn read(parts: &Parts, socket: Option<IpAddr>, options: &HttpOptions) -> Self {
         let fields = &parts.headers;
+        let is_believed = socket.is_none_or(|peer| options.trusted_proxies.contains(peer));
         let incoming = fields
             .get(&TRACE_PARENT)
             .and_then(|field| TraceParent::parse(field.as_bytes()));
@@ -47,7 +52,11 @@ impl Head {
                 .or(incoming.map(TraceParent::trace))
                 .unwrap_or_else(|| source.next_id());
             let trace = match incoming {
-                Some(parent) => parent.child(source),
+                Some(place) => place.child(source),
+                // Which traces are recorded is drawn by their ids: a stranger does not choose one.
+                None if named.is_some() && !is_believed => {
+                    TraceParent::start(source.next_id(), source, Sampled::No)
+                }
                 None => TraceParent::start(request_id, source, Sampled::No),
             };
             (request_id, trace)
@@ -57,16 +66,50 @@ impl Head {
             credentials: credentials(fields),
             request_id,
             trace,
-            caller: incoming,
+            caller: incoming.map(|place| Caller { place, is_believed }),
             granted: granted.map(Duration::from_millis),
-            peer,
+            peer: origin(fields, socket, options),
             is_json: is_json(fields),
         }
+    }
+
+    /// The call that the request is, to be answered by this moment.
+    pub(super) fn call(&self, deadline: Instant) -> Call {
+        call(self.request_id, self.trace, self.caller, deadline)
+    }
+
+    /// One of the calls that come over a WebSocket which the request opened. It has the request's id, and a trace of its own
+    /// unless the request was part of one: a socket lives for days.
+    pub(super) fn call_of_socket(&self, deadline: Instant) -> Call {
+        let trace = ids::with_source(|source| match self.caller {
+            Some(caller) => caller.place.child(source),
+            None => TraceParent::start(source.next_id(), source, Sampled::No),
+        });
+        call(self.request_id, trace, self.caller, deadline)
     }
 
     /// Refuses a body that calls itself something else: a form of another site is never one of ours.
     pub(super) fn expect_json(&self, body: &[u8]) -> Result<(), Problem> {
         expect_json(body, self.is_json)
+    }
+}
+
+fn call(id: RequestId, trace: TraceParent, caller: Option<Caller>, deadline: Instant) -> Call {
+    let call = Call::incoming(id, trace, deadline);
+    match caller {
+        Some(caller) => call.made_by(caller),
+        None => call,
+    }
+}
+
+/// Who sent the request, where what stands between is trusted to say so.
+fn origin(fields: &HeaderMap, socket: Option<IpAddr>, options: &HttpOptions) -> Option<IpAddr> {
+    let lines = fields.get_all(&FORWARDED_FOR).iter();
+    let named = lines.map(HeaderValue::as_bytes);
+    match socket {
+        Some(peer) => Some(options.trusted_proxies.origin(peer, named)),
+        None if options.proxy_on_unix_socket => options.trusted_proxies.named(named),
+        None => None,
     }
 }
 

@@ -1,10 +1,12 @@
 //! What every request leaves behind: a time in a histogram and a line in the log.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bastide_telemetry::metrics::{Histogram, OTHER, Registry as MetricsRegistry, Shard};
 use http::Method as Verb;
+use tracing::field::display;
 
 use crate::service::Registry;
 
@@ -116,6 +118,7 @@ impl HttpMetrics {
         verb: &Verb,
         status: u16,
         time: Duration,
+        peer: Option<IpAddr>,
         slow: Option<Duration>,
     ) {
         let route = self.route(seen);
@@ -129,13 +132,21 @@ impl HttpMetrics {
         }
         let millis = time.as_secs_f64() * 1e3;
         let path = &*route.path;
+        let peer = peer.map(display);
         // Nothing of what the client sent but the name of a known method: a query or a path may hold secrets.
         if slow.is_some_and(|slow| time >= slow) {
-            tracing::warn!(method = verb, route = path, status, millis, "slow request");
+            tracing::warn!(
+                method = verb,
+                route = path,
+                status,
+                millis,
+                peer,
+                "slow request"
+            );
         } else if matches!(seen, Seen::Server(_)) {
-            tracing::debug!(method = verb, route = path, status, millis, "request");
+            tracing::debug!(method = verb, route = path, status, millis, peer, "request");
         } else {
-            tracing::info!(method = verb, route = path, status, millis, "request");
+            tracing::info!(method = verb, route = path, status, millis, peer, "request");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Requests to routes.
 
-use bastide_context::Call;
 use http::request::Parts;
 use hyper::body::Body as IncomingBody;
 
@@ -26,7 +25,7 @@ where
         + 'static,
 {
     let deadline = http.dispatcher.deadline_of(entry, head.granted);
-    let call = Call::incoming(head.request_id, head.trace, deadline);
+    let call = head.call(deadline);
     let bounds = Bounds {
         max: entry.route().max_body(),
         whole: http.options.max_body,

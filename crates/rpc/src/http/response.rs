@@ -116,6 +116,10 @@ impl RawResponse {
         self.status.is_success()
     }
 
+    pub(crate) fn status_code(&self) -> u16 {
+        self.status.as_u16()
+    }
+
     fn new(status: StatusCode, body: Body) -> Self {
         Self {
             status,

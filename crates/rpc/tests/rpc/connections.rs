@@ -45,10 +45,22 @@ impl Client {
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
     pub(crate) async fn over(connection: C, token: Option<&str>) -> Self {
+        Self::from(connection, token, &[]).await
+    }
+
+    /// With more fields in the request that opens it.
+    pub(crate) async fn from(
+        connection: C,
+        token: Option<&str>,
+        fields: &[(&'static str, &str)],
+    ) -> Self {
         let mut request = "ws://x/ws".into_client_request().unwrap();
         if let Some(token) = token {
             let value = format!("Bearer {token}").parse().unwrap();
             request.headers_mut().insert("authorization", value);
+        }
+        for (name, value) in fields {
+            request.headers_mut().insert(*name, value.parse().unwrap());
         }
         let (socket, agreed) = client_async(request, connection).await.unwrap();
         assert_eq!(agreed.status(), 101);

@@ -281,7 +281,7 @@ async fn s10_another_tenants_session() {
 #[tokio::test]
 async fn s11_over_the_limit() {
     let scene = async || {
-        with(async |app| {
+        Box::pin(with(async |app| {
             let token = app.ada().await;
             for _ in 0..5 {
                 // Refused by the method, and counted all the same.
@@ -291,10 +291,10 @@ async fn s11_over_the_limit() {
                 app.get("/own/find?refuse", Some(&token)).await;
             }
             Some(token)
-        })
+        }))
         .await
     };
-    every_way_gives(scene, find(&json!(7)), 429, "rate_limited").await;
+    Box::pin(every_way_gives(scene, find(&json!(7)), 429, "rate_limited")).await;
 }
 
 #[tokio::test]

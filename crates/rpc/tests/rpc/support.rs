@@ -196,6 +196,15 @@ pub(crate) fn app_of(
     options: HttpOptions,
     services: impl FnOnce(&Ran, &Feeds) -> Vec<Service>,
 ) -> App {
+    app_through(options, services, |dispatcher| dispatcher)
+}
+
+/// The same where calls go through a dispatcher that was changed so.
+pub(crate) fn app_through(
+    options: HttpOptions,
+    services: impl FnOnce(&Ran, &Feeds) -> Vec<Service>,
+    change: impl FnOnce(Dispatcher) -> Dispatcher,
+) -> App {
     let secret = Secret::new("a secret of at least thirty-two bytes");
     let binding = BindingKey::new(&Secret::new("another secret of thirty-two bytes")).unwrap();
     let (clock, time) = Clock::controlled(Timestamp::from_second(NOW).unwrap());
@@ -215,7 +224,7 @@ pub(crate) fn app_of(
         .service_keys(keys)
         .timeout(Duration::from_secs(10));
     App {
-        entry: HttpEntry::new(Arc::new(dispatcher), options),
+        entry: HttpEntry::new(Arc::new(change(dispatcher)), options),
         ran,
         feeds: fed,
         metrics,

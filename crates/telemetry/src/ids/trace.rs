@@ -82,6 +82,20 @@ impl TraceParent {
         }
     }
 
+    /// The same place, with another decision whether it is recorded.
+    pub fn recorded(self, sampled: Sampled) -> Self {
+        let flags = self.flags & !Self::SAMPLED;
+        Self {
+            flags: flags
+                | if sampled == Sampled::Yes {
+                    Self::SAMPLED
+                } else {
+                    0
+                },
+            ..self
+        }
+    }
+
     /// The trace's id.
     pub fn trace(self) -> RequestId {
         RequestId::from_u128(self.trace)

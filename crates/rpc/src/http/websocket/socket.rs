@@ -5,12 +5,10 @@
 
 use std::collections::HashMap;
 use std::future::ready;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bastide_context::Call;
-use bastide_telemetry::ids::{self, RequestId, Sampled, TraceParent};
 use bastide_telemetry::log::CALLS;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -43,34 +41,12 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub(super) struct Socket {
     dispatcher: Arc<Dispatcher>,
     options: HttpOptions,
-    origin: Origin,
+    /// Of the request that opened it.
+    head: Arc<Head>,
     /// What calls show from now on.
     credentials: Arc<Credentials>,
     notice: Notice,
     open: OpenCalls,
-}
-
-/// What calls have of the request that opened the socket.
-#[derive(Debug, Clone, Copy)]
-struct Origin {
-    peer: Option<IpAddr>,
-    request_id: RequestId,
-    caller: Option<TraceParent>,
-}
-
-impl Origin {
-    /// A call has the request's id, and a trace of its own unless the request was part of one: a socket lives for days.
-    fn call(&self, deadline: Instant) -> Call {
-        let trace = ids::with_source(|source| match self.caller {
-            Some(caller) => caller.child(source),
-            None => TraceParent::start(source.next_id(), source, Sampled::No),
-        });
-        Call::incoming(self.request_id, trace, deadline)
-    }
-
-    fn refusal(&self, id: Option<u64>, problem: &Problem) -> Message {
-        frame::problem(id, problem, self.request_id.to_text().as_str())
-    }
 }
 
 /// The calls that have not had their last frame, and how each is told to end.
@@ -96,15 +72,15 @@ impl Socket {
         Self {
             dispatcher,
             options,
-            origin: Origin {
-                peer: head.peer,
-                request_id: head.request_id,
-                caller: head.caller,
-            },
-            credentials: Arc::new(head.credentials),
+            credentials: Arc::new(head.credentials.clone()),
+            head: Arc::new(head),
             notice,
             open: OpenCalls::default(),
         }
+    }
+
+    fn refusal(&self, id: Option<u64>, problem: &Problem) -> Message {
+        refusal(&self.head, id, problem)
     }
 
     /// Until either side closes.
@@ -204,7 +180,7 @@ impl Socket {
         calls: &mut JoinSet<()>,
     ) -> Option<Message> {
         let (id, method, input, timeout) = match Request::read(text) {
-            Err(problem) => return Some(self.origin.refusal(None, &problem)),
+            Err(problem) => return Some(self.refusal(None, &problem)),
             Ok(Request::Authenticate(token)) => {
                 self.credentials = Arc::new(Credentials::Bearer(token));
                 return None;
@@ -227,19 +203,16 @@ impl Socket {
         if open.contains_key(&id) {
             // Under the id it would be taken for the answer of the other call.
             let detail = format!("the id {id} is that of a call under way; give each its own");
-            return Some(
-                self.origin
-                    .refusal(None, &Problem::new(400, "id_in_use", detail)),
-            );
+            return Some(self.refusal(None, &Problem::new(400, "id_in_use", detail)));
         }
         if self.notice.is_draining() {
-            return Some(self.origin.refusal(Some(id), &drain::problem()));
+            return Some(self.refusal(Some(id), &drain::problem()));
         }
         let most = self.options.socket_concurrency;
         if open.len() >= most {
             let detail = format!("{most} calls of this socket are under way; wait for one to end");
             let problem = Problem::new(429, "too_many_calls", detail);
-            return Some(self.origin.refusal(Some(id), &problem));
+            return Some(self.refusal(Some(id), &problem));
         }
         let cancelled = Arc::new(Notify::new());
         open.insert(id, cancelled.clone());
@@ -247,7 +220,7 @@ impl Socket {
             id,
             dispatcher: self.dispatcher.clone(),
             credentials: self.credentials.clone(),
-            origin: self.origin,
+            head: self.head.clone(),
             recheck: self.options.stream_recheck,
             notice: self.notice.clone(),
             queue: queue.clone(),
@@ -256,7 +229,7 @@ impl Socket {
         calls.spawn(async move {
             let last = tokio::select! {
                 biased;
-                () = cancelled.notified() => call.origin.refusal(Some(id), &call_cancelled()),
+                () = cancelled.notified() => call.refusal(Some(id), &call_cancelled()),
                 last = call.run(&method, input, timeout) => last,
             };
             // Its id is free before the last frame can be read, and not before there is room for that frame: so many calls
@@ -274,6 +247,11 @@ fn lock(open: &OpenCalls) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Notify>>
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Under the id of the request that opened the socket.
+fn refusal(head: &Head, id: Option<u64>, problem: &Problem) -> Message {
+    frame::problem(id, problem, head.request_id.to_text().as_str())
+}
+
 fn call_cancelled() -> Problem {
     Problem::new(499, "cancelled", "the caller cancelled the call")
 }
@@ -283,22 +261,26 @@ struct OneCall {
     id: u64,
     dispatcher: Arc<Dispatcher>,
     credentials: Arc<Credentials>,
-    origin: Origin,
+    head: Arc<Head>,
     recheck: Duration,
     notice: Notice,
     queue: mpsc::Sender<Message>,
 }
 
 impl OneCall {
+    fn refusal(&self, id: Option<u64>, problem: &Problem) -> Message {
+        refusal(&self.head, id, problem)
+    }
+
     /// Carries it out and gives its last frame; those before it are in the queue then. Its lines in the log have its id as
     /// `call`, beside the ids of the request that opened the socket.
     async fn run(&self, method: &str, input: Bytes, granted: Option<Duration>) -> Message {
-        let call = self.origin.call(self.dispatcher.deadline(granted));
+        let call = self.head.call_of_socket(self.dispatcher.deadline(granted));
         let span = call.span();
         let number = span.in_scope(|| tracing::error_span!(target: CALLS, "frame", call = self.id));
         match self.answer(method, input, call).instrument(number).await {
             Ok(last) => last,
-            Err(problem) => self.origin.refusal(Some(self.id), &problem),
+            Err(problem) => self.refusal(Some(self.id), &problem),
         }
     }
 
@@ -312,7 +294,7 @@ impl OneCall {
             input: ready(Ok(input)),
             credentials: &self.credentials,
             call,
-            peer: self.origin.peer,
+            peer: self.head.peer,
         };
         let Outcome { result, quota: _ } = self.dispatcher.dispatch(invocation).await;
         match result? {
