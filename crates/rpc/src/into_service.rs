@@ -70,9 +70,37 @@ use crate::service::{RegistryError, Service};
 /// | `cache(ttl = "60s", tags("user:{id}"), for_each_caller)` | which outputs are kept | [`Cached`](crate::Cached) |
 /// | `invalidates("user:{id}")` | which go when a call ends | [`Guarded::invalidates`](crate::Guarded::invalidates) |
 /// | `input` | the argument is the whole input | |
+/// | `stream` | it gives a stream of outputs | [`Guarded::stream`](crate::Guarded::stream) |
 ///
 /// `auth` or `public` has to be said. `#[get("/users/{id}")]`, `#[post(..)]`, `#[put(..)]`, `#[patch(..)]` and `#[delete(..)]` give the
 /// method a path of its own too. All texts are read when they are compiled, and members in braces have to be arguments.
+///
+/// # Streams
+/// With the option `stream` the method gives `Result<impl Stream<Item = Result<T, E>> + use<>, E>`: what it refuses at once is an
+/// ordinary problem, and one after that ends the stream. `use<>` says that the stream borrows neither the service nor the
+/// context, both of which it outlives. Nothing is kept of streams, so `cache` and `invalidates` do not stand beside `stream`.
+/// ```
+/// # use bastide_context::Cx;
+/// # use bastide_rpc::{Problem, service};
+/// use futures_util::stream::{self, Stream};
+///
+/// struct Counter;
+///
+/// #[service(name = "counter", version = "1.0.0")]
+/// impl Counter {
+///     /// Counts, up to a thousand.
+///     #[rpc(auth, stream)]
+///     async fn count(&self, _: &Cx, to: u32) -> Result<impl Stream<Item = Result<u32, Problem>> + use<>, Problem> {
+///         if to > 1_000 {
+///             return Err(Problem::new(422, "too_far", "count to 1000 at most"));
+///         }
+///         Ok(stream::iter((1..=to).map(Ok)))
+///     }
+/// }
+/// # use bastide_rpc::{IntoService, Registry};
+/// # let registry = Registry::new([Counter.into_service().unwrap()]).unwrap();
+/// # assert!(registry.find("counter/count").unwrap().method().is_stream());
+/// ```
 ///
 /// # What does not compile
 /// Each of these is told at the place that is wrong, with what to write instead.

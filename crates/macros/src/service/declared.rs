@@ -5,8 +5,8 @@ use quote::ToTokens;
 use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{
-    Attribute, Error, Expr, ExprLit, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Lit, LitStr,
-    Meta, Result, ReturnType, Type, parse_quote,
+    Attribute, Error, Expr, ExprLit, FnArg, GenericArgument, Ident, ImplItem, ImplItemFn, ItemImpl,
+    Lit, LitStr, Meta, PathArguments, Result, ReturnType, Type, TypeParamBound, parse_quote,
 };
 
 use super::arguments::{Input, Member, arguments, check_context, take_member_attributes};
@@ -191,6 +191,9 @@ impl Method {
             .is_some_and(|options| options.input.is_some());
         let rest = errors.keep(rest(&own)).flatten();
         errors.keep(signature(function));
+        if options.as_ref().is_some_and(|options| options.is_stream) {
+            errors.keep(outlives_its_call(&function.sig.output));
+        }
         let arguments = errors.keep(arguments(function, members, is_whole));
         let (Some(options), Some((context, members))) = (options, arguments) else {
             return errors.finish(None);
@@ -298,6 +301,34 @@ fn signature(function: &ImplItemFn) -> Result<()> {
         }
     }
     errors.finish(())
+}
+
+/// `impl Stream<..>` would borrow from the method's arguments, which end with the call; what comes of that is told far from here.
+fn outlives_its_call(output: &ReturnType) -> Result<()> {
+    let ReturnType::Type(_, ty) = output else {
+        return Ok(());
+    };
+    let Type::Path(path) = &**ty else {
+        return Ok(());
+    };
+    let arguments = path.path.segments.last().map(|last| &last.arguments);
+    let Some(PathArguments::AngleBracketed(arguments)) = arguments else {
+        return Ok(());
+    };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(Type::ImplTrait(stream)))
+            if !stream
+                .bounds
+                .iter()
+                .any(|bound| matches!(bound, TypeParamBound::PreciseCapture(_))) =>
+        {
+            Err(Error::new_spanned(
+                stream,
+                "a stream outlives its call and borrows nothing of it: `impl Stream<Item = Result<T, E>> + use<>`",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Members that stand in a path or in a tag are arguments.

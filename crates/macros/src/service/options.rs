@@ -21,6 +21,8 @@ pub(super) struct Options {
     pub invalidates: Vec<LitStr>,
     /// The one argument is the input, rather than a member of it.
     pub input: Option<Ident>,
+    /// It gives a stream of outputs.
+    pub is_stream: bool,
 }
 
 pub(super) enum Access {
@@ -55,6 +57,12 @@ impl Options {
         let (mut auth, mut public) = (None, None);
         let (mut timeout, mut limit, mut cache) = (None, None, None);
         let (mut invalidates, mut input, mut kept_at) = (None, None, None);
+        let (mut stream, mut of_one_output) = (None, None);
+        let one_output = |meta: &ParseNestedMeta<'_>| {
+            let name = said(meta);
+            let reason = format!("`{name}` is of one output, and this method gives a stream");
+            Error::new_spanned(&meta.path, reason)
+        };
         attribute.parse_nested_meta(|meta| match said(&meta).as_str() {
             "auth" => set(&mut auth, policy(&meta)?, &meta),
             "public" => set(&mut public, text(&meta)?, &meta),
@@ -65,9 +73,14 @@ impl Options {
                     &meta.path,
                     "outputs are kept apart by tenant, and with `tenant = false` there may be none",
                 ));
+                of_one_output.get_or_insert_with(|| one_output(&meta));
                 set(&mut cache, kept(&meta)?, &meta)
             }
-            "invalidates" => set(&mut invalidates, tags(&meta)?, &meta),
+            "invalidates" => {
+                of_one_output.get_or_insert_with(|| one_output(&meta));
+                set(&mut invalidates, tags(&meta)?, &meta)
+            }
+            "stream" => set(&mut stream, (), &meta),
             "input" => set(
                 &mut input,
                 Ident::new("input", meta.path.segments[0].ident.span()),
@@ -83,6 +96,7 @@ impl Options {
                     "cache",
                     "invalidates",
                     "input",
+                    "stream",
                 ],
             )),
         })?;
@@ -110,6 +124,9 @@ impl Options {
         {
             return Err(error);
         }
+        if let (Some(()), Some(error)) = (stream, of_one_output) {
+            return Err(error);
+        }
         Ok(Self {
             access,
             timeout,
@@ -117,6 +134,7 @@ impl Options {
             cache,
             invalidates: invalidates.unwrap_or_default(),
             input,
+            is_stream: stream.is_some(),
         })
     }
 }

@@ -334,6 +334,40 @@ fn signatures_that_no_call_has_are_refused() {
 }
 
 #[test]
+fn a_stream_is_one_of_many_outputs_and_borrows_nothing() {
+    let stream = quote!(Result<impl Stream<Item = Result<u32, E>> + use<>, E>);
+    for (options, output) in [
+        (quote!(auth, stream), stream.clone()),
+        (
+            quote!(stream, auth, limit = "1/s", timeout = "1s"),
+            stream.clone(),
+        ),
+        (
+            quote!(auth, stream),
+            quote!(Result<BoxStream<'static, R>, E>),
+        ),
+        (quote!(auth, stream), quote!(Answer)),
+    ] {
+        let method = quote!(#[rpc(#options)] async fn follow(&self, cx: &Cx) -> #output {});
+        assert_eq!(said_of_method(&method), [] as [&str; 0]);
+    }
+    for (options, name) in [
+        (quote!(auth, stream, cache(ttl = "1s")), "`cache`"),
+        (quote!(auth, cache(ttl = "1s"), stream), "`cache`"),
+        (quote!(auth, invalidates("all"), stream), "`invalidates`"),
+    ] {
+        let method = quote!(#[rpc(#options)] async fn follow(&self, cx: &Cx) -> #stream {});
+        let expected = format!("{name} is of one output");
+        one(&said_of_method(&method), &expected);
+    }
+    let borrowing = quote! {
+        #[rpc(auth, stream)]
+        async fn follow(&self, cx: &Cx) -> Result<impl Stream<Item = R>, E> {}
+    };
+    one(&said_of_method(&borrowing), "+ use<>");
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once() {
     let said = said_of(
         quote!(name = "Users", version = "1"),

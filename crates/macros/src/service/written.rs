@@ -185,8 +185,13 @@ fn handler(service: &Service, method: &Method, rpc: &CratePath) -> TokenStream {
             (binding, quote!(#ty), quote!(#(input.#names),*))
         }
     };
+    let code = if method.options.is_stream {
+        format_ident!("stream")
+    } else {
+        format_ident!("handler")
+    };
     quote_spanned! {at(ident.span())=>
-        .handler(move |#cx: #scope, #binding: #ty| {
+        .#code(move |#cx: #scope, #binding: #ty| {
             let this = ::std::sync::Arc::clone(&this);
             async move { this.#ident(#context #arguments).await }
         })

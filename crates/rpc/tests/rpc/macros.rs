@@ -15,11 +15,16 @@ use bastide_rpc::{
 };
 use bastide_store::Store;
 use bastide_telemetry::metrics;
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use http_body_util::BodyExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::support::{app_of, request};
 
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 struct Note {
@@ -256,6 +261,53 @@ fn s14_the_macro_makes_what_a_person_would_write() {
     };
     assert_eq!(told(&by_macro), told(&by_hand));
     assert_eq!(by_macro.entries().len(), 6);
+}
+
+struct Counter;
+
+#[service(name = "counter", version = "1.0.0")]
+impl Counter {
+    /// Counts.
+    #[rpc(public = "for a test", stream, limit = "100/min", timeout = "5s")]
+    #[get("/count/{to}")]
+    async fn count(
+        &self,
+        _: &Cx<Public>,
+        to: u32,
+    ) -> Result<impl Stream<Item = Result<u32, NoteError>> + use<>, NoteError> {
+        if to == 0 {
+            return Err(NoteError::NotFound(to));
+        }
+        Ok(stream::iter((1..=to).map(|number| {
+            if number < 3 {
+                Ok(number)
+            } else {
+                Err(NoteError::NotFound(number))
+            }
+        })))
+    }
+}
+
+#[tokio::test]
+async fn s14_a_macros_method_gives_a_stream() {
+    let service = Counter.into_service().unwrap();
+    let app = app_of(HttpOptions::default(), |_, _| vec![service]);
+    let ask = |to: u32| {
+        let request = request("GET", &format!("/count/{to}"), None, Bytes::new());
+        app.entry.answer(request, None)
+    };
+    let events = async |to: u32| {
+        let body = ask(to).await.into_body().collect().await.unwrap();
+        String::from_utf8(body.to_bytes().into()).unwrap()
+    };
+    assert_eq!(
+        events(2).await,
+        "id: 1\ndata: 1\n\nid: 2\ndata: 2\n\nevent: end\ndata: {}\n\n"
+    );
+    let broken = events(3).await;
+    assert!(broken.contains("event: problem\n"), "{broken}");
+    assert!(broken.contains("note_not_found"), "{broken}");
+    assert_eq!(ask(0).await.status(), 404);
 }
 
 struct Camel;
