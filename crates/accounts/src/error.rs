@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bastide_auth::{KeyError, PasswordError};
+use bastide_auth::{FindError, KeyError, PasswordError};
 use bastide_repo::RepoError;
 use bastide_rpc::{ApiError, Declared, FieldError, Problem};
 use bastide_store::StoreError;
@@ -113,6 +113,12 @@ impl From<RepoError> for AccountError {
             RepoError::DeadlinePassed => Self::DeadlinePassed,
             other => Self::Internal(other.to_string()),
         }
+    }
+}
+
+impl From<FindError> for AccountError {
+    fn from(error: FindError) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

@@ -123,13 +123,16 @@ impl Accounts {
     }
 
     /// Ends a session: in the registry first, so that what is told to be ended is refused from then on, whatever becomes of
-    /// the rest.
+    /// the rest. If the tables are not changed (they are away, the process ends, the transaction is undone), the registry
+    /// remembers it for as long as the session could live: it is never looked up again as one that is under way.
     pub(crate) async fn end<'a>(
         &self,
         by: impl Access<'a, PerTenant>,
         session: Uuid,
     ) -> Result<()> {
-        self.0.registry.revoke(&session_id(session)?).await?;
+        let longest = self.0.options.refresh_lifetime;
+        let registry = &self.0.registry;
+        registry.revoke_for(&session_id(session)?, longest).await?;
         let patch = SessionPatch {
             revoked_at: Some(Some(self.now())),
             ..SessionPatch::default()

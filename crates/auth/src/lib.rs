@@ -67,6 +67,6 @@ pub use keys::{Algorithm, Keys};
 pub use password::{PasswordError, Passwords};
 pub use policy::{Denied, Policy};
 pub use service_key::{ServiceKey, ServiceKeys, TenantChoice};
-pub use sessions::{Found, LookUpSession, LookedUp, SessionId, SessionRecord, Sessions};
+pub use sessions::{FindError, Found, LookUpSession, LookedUp, SessionId, SessionRecord, Sessions};
 pub use tenant::{TenantId, TenantIdError};
 pub use verifier::Verifier;

@@ -88,6 +88,22 @@ pub enum Found {
     Unknown,
 }
 
+/// Why it is not known how a session stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// The registry cannot be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The registry does not know the session, and [`LookUpSession`] could not find it out.
+    #[error("the session is not in the shared store, and looking it up failed: {0}")]
+    LookUp(String),
+    /// The same, as there was no answer in time.
+    #[error(
+        "the session is not in the shared store, and looking it up took longer than {0:?}; check who answers for sessions"
+    )]
+    LookUpTimeout(Duration),
+}
+
 /// Finds a session of which the registry knows nothing, where sessions are kept for good. A registry that lost its memory
 /// fills up again this way.
 pub trait LookUpSession: Send + Sync {
@@ -154,7 +170,7 @@ impl Sessions {
     }
 
     /// What is known of a session.
-    pub async fn find(&self, id: &SessionId) -> Result<Found, StoreError> {
+    pub async fn find(&self, id: &SessionId) -> Result<Found, FindError> {
         let now = self.clock.now();
         let Some(known) = &self.known else {
             return self.ask(id).await;
@@ -171,7 +187,9 @@ impl Sessions {
         Ok(found)
     }
 
-    /// Registers a session that begins. `false`: there is one of this id, or it was ended.
+    /// Registers a session that begins. `false`: there is one of this id, or it was ended, or the record has ended already.
+    /// Nothing is changed then: the session that is there goes on with the record that it has, whoever's it is, and tokens of
+    /// the one that was to begin are refused. Who gets it takes another id.
     pub async fn begin(&self, id: &SessionId, record: &SessionRecord) -> Result<bool, StoreError> {
         match self.remaining(record) {
             None => Ok(false),
@@ -217,9 +235,19 @@ impl Sessions {
     }
 
     /// Ends a session. From the answer on, every process that asks refuses its tokens.
+    ///
+    /// This is remembered for ten minutes: until then the place where sessions are kept for good has to know too. Who cannot be
+    /// sure of that says how long the session could go on: [`Sessions::revoke_for`].
     pub async fn revoke(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.revoke_for(id, TOMBSTONE).await
+    }
+
+    /// The same, remembered for this long and for ten minutes at least. A session that could live no longer is never looked up
+    /// again, whatever became of the place where it is kept for good; it takes the store no more room than while it was under
+    /// way.
+    pub async fn revoke_for(&self, id: &SessionId, time: Duration) -> Result<(), StoreError> {
         self.space
-            .set(id.as_str(), TOMBSTONE_VALUE, Some(TOMBSTONE))
+            .set(id.as_str(), TOMBSTONE_VALUE, Some(time.max(TOMBSTONE)))
             .await?;
         self.forget(id);
         Ok(())
@@ -231,7 +259,7 @@ impl Sessions {
         }
     }
 
-    async fn ask(&self, id: &SessionId) -> Result<Found, StoreError> {
+    async fn ask(&self, id: &SessionId) -> Result<Found, FindError> {
         let stored = self.space.get(id.as_str()).await?;
         let found = match (stored, &self.lookup) {
             (Some(bytes), _) => decode(&bytes),
@@ -242,12 +270,12 @@ impl Sessions {
     }
 
     /// Brings a session back into the registry, unless it is ended in the same moment.
-    async fn warm(&self, id: &SessionId, lookup: &dyn LookUpSession) -> Result<Found, StoreError> {
+    async fn warm(&self, id: &SessionId, lookup: &dyn LookUpSession) -> Result<Found, FindError> {
         let looked_up = tokio::time::timeout(LOOKUP_PATIENCE, lookup.look_up(id)).await;
         let record = match looked_up {
             Ok(Ok(record)) => record,
-            Ok(Err(error)) => return Err(StoreError::Unavailable(error)),
-            Err(_) => return Err(StoreError::Timeout(LOOKUP_PATIENCE)),
+            Ok(Err(error)) => return Err(FindError::LookUp(error)),
+            Err(_) => return Err(FindError::LookUpTimeout(LOOKUP_PATIENCE)),
         };
         let Some((record, ttl)) =
             record.and_then(|record| self.remaining(&record).map(|ttl| (record, ttl)))

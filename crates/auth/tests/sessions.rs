@@ -10,7 +10,7 @@ use bastide_auth::{
     LookedUp, SessionId, SessionRecord, Sessions, SigningKey, TenantId, Verifier,
 };
 use bastide_config::Secret;
-use bastide_store::{RedisOptions, RedisUrl, Store};
+use bastide_store::{Call, RedisOptions, RedisUrl, Reply, Script, Store};
 use bastide_testkit::Redis;
 use jiff::Timestamp;
 
@@ -116,6 +116,46 @@ async fn a2_a_revoked_session_is_refused_on_the_next_call_of_another_process() {
                 .unwrap()
         );
         assert_eq!(media.refusal(&token).await, AuthError::SessionRevoked);
+    }
+}
+
+#[tokio::test]
+async fn a2_an_id_that_is_taken_stays_with_the_session_that_has_it() {
+    for (one, other) in pairs() {
+        let (auth, other) = (app(&one), app(&other));
+        let id = fresh_id();
+        assert!(auth.sessions.begin(&id, &record("r-1")).await.unwrap());
+        let second = SessionRecord {
+            user: "eve".to_owned(),
+            ..record("r-2")
+        };
+        assert!(!other.sessions.begin(&id, &second).await.unwrap());
+        let found = auth.sessions.find(&id).await.unwrap();
+        assert_eq!(found, Found::Active(record("r-1")));
+        let token = auth.token(&id, "r-1");
+        other.verifier.verify(token.expose()).await.unwrap();
+        let token = other.token(&id, "r-2");
+        assert_eq!(other.refusal(&token).await, AuthError::Superseded);
+    }
+}
+
+#[tokio::test]
+async fn a2_that_a_session_was_ended_is_remembered_for_as_long_as_is_asked_for() {
+    let (store, minute) = (redis(), Duration::from_secs(60));
+    let sessions = app(&store).sessions;
+    for (asked, remembered) in [
+        (minute, 10 * minute),
+        (7 * 24 * 60 * minute, 7 * 24 * 60 * minute),
+    ] {
+        let id = fresh_id();
+        sessions.revoke_for(&id, asked).await.unwrap();
+        let left = Script::new("return redis.call('PTTL', KEYS[1])");
+        let call = Call::new().key(format!("sessions:{id}"));
+        let Reply::Int(left) = store.as_redis().unwrap().run(&left, &call).await.unwrap() else {
+            panic!("a number");
+        };
+        let left = Duration::from_millis(u64::try_from(left).unwrap());
+        assert!(left > remembered - minute && left <= remembered, "{left:?}");
     }
 }
 
@@ -335,6 +375,11 @@ async fn a2_what_cannot_be_found_out_is_refused() {
     assert_eq!(
         (refusal.code(), refusal.status()),
         ("auth_unavailable", 503)
+    );
+    // Who is away is named: it is not the store.
+    assert_eq!(
+        refusal.reason(),
+        "the session is not in the shared store, and looking it up failed: the table is away"
     );
 
     let mut server = Redis::start().unwrap();

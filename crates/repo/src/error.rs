@@ -46,7 +46,7 @@ pub enum RepoError {
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(String),
-    /// The database cannot be reached, is too slow, or another transaction was in the way. Try again later.
+    /// The database cannot be reached, is too slow, has no room on its disk, or another transaction was in the way. Try again later.
     #[error("{0}")]
     Unavailable(DbError),
     /// The program or its schema is wrong, or the database is out of order. The text is for the log.
@@ -138,6 +138,7 @@ impl From<DbError> for RepoError {
             DbError::Unavailable { .. }
             | DbError::Timeout { .. }
             | DbError::OutcomeUnknown { .. }
+            | DbError::Disk { .. }
             | DbError::Contention(_) => Self::Unavailable(error),
             DbError::Conflict {
                 kind: Constraint::NotNull | Constraint::Check,
@@ -151,5 +152,19 @@ impl From<DbError> for RepoError {
 impl From<DeadlinePassed> for RepoError {
     fn from(_: DeadlinePassed) -> Self {
         Self::DeadlinePassed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_is_a_database_that_is_away_for_now() {
+        let full = DbError::Disk {
+            database: "sqlite:test.db".to_owned(),
+            reason: "database or disk is full".to_owned(),
+        };
+        assert_eq!(RepoError::from(full).code(), "unavailable");
     }
 }

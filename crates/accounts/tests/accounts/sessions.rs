@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bastide_context::Call;
+use bastide_store::{Call as RedisCall, Reply, Script};
 use serde_json::{Value, json};
 
 use crate::on_both;
@@ -71,6 +72,40 @@ async fn a2_an_ended_session_is_refused_on_the_next_call_of_another_process(fixt
     world.lose(&four.session).await;
     let own = world.auth("whoami", Some(&four.access), json!({})).await;
     assert_eq!(own.refusal(), (401, "session_unknown"));
+}
+
+/// The registry is told first. Where the tables are not changed then, nothing there says that the session is over.
+#[tokio::test]
+async fn a2_a_session_whose_end_was_not_written_down_does_not_come_back() {
+    let fixture = Fixture::postgres();
+    let world = fixture.world().await;
+    let client = world.ada().await;
+    let Fixture::Postgres(database) = &fixture else {
+        unreachable!("it was made so");
+    };
+    let name = database.name();
+    let refuse = format!("REVOKE UPDATE ON auth_sessions FROM {name}_app");
+    database.sql(&refuse).unwrap();
+    let reply = world.auth("logout", Some(&client.access), json!({})).await;
+    assert_eq!(reply.refusal(), (500, "internal"));
+    let revoked = (401, "session_revoked");
+    assert_eq!(world.media(&client.access).await.refusal(), revoked);
+
+    let left = Script::new("return redis.call('PTTL', KEYS[1])");
+    let call = RedisCall::new().key(format!("sessions:{}", client.session));
+    let redis = world.store.as_redis().unwrap();
+    let Reply::Int(left) = redis.run(&left, &call).await.unwrap() else {
+        panic!("a number");
+    };
+    let could_live = world.options.refresh_lifetime.as_millis();
+    let left = u128::try_from(left).unwrap();
+    assert!(left > could_live - 60_000, "{left} of {could_live}");
+
+    // The tables would say that it is under way, and are not asked.
+    let allow = format!("GRANT UPDATE ON auth_sessions TO {name}_app");
+    database.sql(&allow).unwrap();
+    assert_eq!(world.media(&client.access).await.refusal(), revoked);
+    assert_eq!(world.refresh(&client.refresh).await.refusal(), revoked);
 }
 
 async fn sessions_are_listed_newest_first(fixture: &Fixture) {
