@@ -102,6 +102,30 @@ use crate::service::{RegistryError, Service};
 /// # assert!(registry.find("counter/count").unwrap().method().is_stream());
 /// ```
 ///
+/// # Routes
+/// `#[route(..)]` in place of `#[rpc(..)]` makes a [`Route`](crate::Route), where requests and responses are as HTTP has them, at the
+/// path beside it. Its one argument after the context is the request; of the options it has `auth`, `public`, `limit`, `timeout`
+/// ([`GuardedRoute::within`](crate::GuardedRoute::within)) and `max_body`, in bytes. Whatever else a route can be, a webhook for
+/// example, is made by hand and added to the service that [`IntoService::into_service`] gives.
+/// ```
+/// # use bastide_context::Cx;
+/// # use bastide_rpc::{Problem, RawRequest, RawResponse, service};
+/// struct Files;
+///
+/// #[service(name = "files", version = "1.0.0")]
+/// impl Files {
+///     /// Counts the bytes of a file.
+///     #[route(auth, timeout = "5m", max_body = 10_000_000)]
+///     #[post("/uploads/{name}")]
+///     async fn upload(&self, _: &Cx, request: RawRequest) -> Result<RawResponse, Problem> {
+///         RawResponse::json(&request.body.whole().await?.len())
+///     }
+/// }
+/// # use bastide_rpc::{IntoService, Registry};
+/// # let registry = Registry::new([Files.into_service().unwrap()]).unwrap();
+/// # assert_eq!(registry.routes()[0].full_name(), "POST /uploads/{name}");
+/// ```
+///
 /// # What does not compile
 /// Each of these is told at the place that is wrong, with what to write instead.
 ///

@@ -99,6 +99,17 @@ pub(super) fn arguments(
 }
 
 impl Input {
+    /// Of a route: the request.
+    pub(super) fn request(members: Vec<Member>, method: &Ident) -> Result<Self> {
+        match <[Member; 1]>::try_from(members) {
+            Ok([request]) => Ok(Self::Whole(Box::new(request.ty))),
+            Err(_) => Err(Error::new_spanned(
+                method,
+                "a route takes one argument after the context, its `RawRequest`, and gives a `RawResponse`",
+            )),
+        }
+    }
+
     pub(super) fn of(members: Vec<Member>, whole: Option<&Ident>) -> Result<Self> {
         let Some(whole) = whole else {
             return Ok(Self::Members(members));

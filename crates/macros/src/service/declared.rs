@@ -160,14 +160,13 @@ fn type_of(item: &ItemImpl) -> Result<Ident> {
 impl Method {
     /// `None`: a function that is no entry.
     fn read(function: &mut ImplItemFn, is_camel_case: bool) -> Result<Option<Self>> {
-        let ours =
-            |attribute: &Attribute| attribute.path().is_ident("rpc") || verb(attribute).is_some();
+        let is_entry = |attribute: &&Attribute| {
+            attribute.path().is_ident("rpc") || attribute.path().is_ident("route")
+        };
+        let ours = |attribute: &Attribute| is_entry(&attribute) || verb(attribute).is_some();
         let (own, kept): (Vec<_>, Vec<_>) = function.attrs.drain(..).partition(ours);
         function.attrs = kept;
-        let Some(rpc) = own
-            .iter()
-            .find(|attribute| attribute.path().is_ident("rpc"))
-        else {
+        let Some(rpc) = own.iter().find(is_entry) else {
             return match own.first() {
                 Some(path) => Err(Error::new_spanned(
                     path,
@@ -178,18 +177,22 @@ impl Method {
         };
         let members = take_member_attributes(function);
         let mut errors = Errors::default();
-        if let Some(second) = own
-            .iter()
-            .filter(|attribute| attribute.path().is_ident("rpc"))
-            .nth(1)
-        {
+        if let Some(second) = own.iter().filter(is_entry).nth(1) {
             errors.push(Error::new_spanned(second, "said twice"));
         }
         let options = errors.keep(Options::read(rpc));
-        let is_whole = options
-            .as_ref()
-            .is_some_and(|options| options.input.is_some());
+        let is_route = rpc.path().is_ident("route");
+        let is_whole = is_route
+            || options
+                .as_ref()
+                .is_some_and(|options| options.input.is_some());
         let rest = errors.keep(rest(&own)).flatten();
+        if is_route && rest.is_none() && !own.iter().any(|one| verb(one).is_some()) {
+            errors.push(Error::new_spanned(
+                rpc,
+                "a route is at a path: say `#[post(\"/uploads/{name}\")]` beside it",
+            ));
+        }
         errors.keep(signature(function));
         if options.as_ref().is_some_and(|options| options.is_stream) {
             errors.keep(outlives_its_call(&function.sig.output));
@@ -201,7 +204,7 @@ impl Method {
         if let Some(context) = &context {
             errors.keep(check_context(context, &options.access));
         }
-        if options.input.is_none() {
+        if options.input.is_none() && !is_route {
             errors.keep(check_members(
                 &options,
                 rest.as_ref(),
@@ -209,7 +212,11 @@ impl Method {
                 is_camel_case,
             ));
         }
-        let input = errors.keep(Input::of(members, options.input.as_ref()));
+        let input = errors.keep(if is_route {
+            Input::request(members, &function.sig.ident)
+        } else {
+            Input::of(members, options.input.as_ref())
+        });
         let Some(input) = input else {
             return errors.finish(None);
         };

@@ -1,17 +1,37 @@
-//! `#[rpc(..)]`: what is said of a method.
+//! `#[rpc(..)]` and `#[route(..)]`: what is said of a method.
 
 use std::time::Duration;
 
 use syn::meta::ParseNestedMeta;
 use syn::punctuated::Punctuated;
 use syn::{
-    Attribute, Error, Ident, LitBool, LitStr, Meta, Result, Token, bracketed, parenthesized, token,
+    Attribute, Error, Ident, LitBool, LitInt, LitStr, Meta, Result, Token, bracketed,
+    parenthesized, token,
 };
 
 use super::spelling;
 
-const NO_POLICY: &str =
-    "a method says who may call it: `#[rpc(auth)]`, or `#[rpc(public = \"why everybody may\")]`";
+/// What can be said of a route. Requests and responses are as HTTP has them, of which nothing is kept.
+const OF_ROUTES: &[&str] = &["auth", "public", "timeout", "limit", "max_body"];
+const OF_METHODS: &[&str] = &[
+    "auth",
+    "public",
+    "timeout",
+    "limit",
+    "cache",
+    "invalidates",
+    "input",
+    "stream",
+];
+
+fn no_policy(attribute: &Attribute, name: &str) -> Error {
+    Error::new_spanned(
+        attribute,
+        format!(
+            "a method says who may call it: `#[{name}(auth)]`, or `#[{name}(public = \"why everybody may\")]`"
+        ),
+    )
+}
 
 pub(super) struct Options {
     pub access: Access,
@@ -23,6 +43,9 @@ pub(super) struct Options {
     pub input: Option<Ident>,
     /// It gives a stream of outputs.
     pub is_stream: bool,
+    /// It is `#[route(..)]`.
+    pub is_route: bool,
+    pub max_body: Option<LitInt>,
 }
 
 pub(super) enum Access {
@@ -51,19 +74,26 @@ pub(super) struct Kept {
 
 impl Options {
     pub(super) fn read(attribute: &Attribute) -> Result<Self> {
+        let is_route = attribute.path().is_ident("route");
+        let (name, known) = if is_route {
+            ("route", OF_ROUTES)
+        } else {
+            ("rpc", OF_METHODS)
+        };
         if !matches!(attribute.meta, Meta::List(_)) {
-            return Err(Error::new_spanned(attribute, NO_POLICY));
+            return Err(no_policy(attribute, name));
         }
         let (mut auth, mut public) = (None, None);
         let (mut timeout, mut limit, mut cache) = (None, None, None);
         let (mut invalidates, mut input, mut kept_at) = (None, None, None);
-        let (mut stream, mut of_one_output) = (None, None);
+        let (mut stream, mut of_one_output, mut max_body) = (None, None, None);
         let one_output = |meta: &ParseNestedMeta<'_>| {
             let name = said(meta);
             let reason = format!("`{name}` is of one output, and this method gives a stream");
             Error::new_spanned(&meta.path, reason)
         };
         attribute.parse_nested_meta(|meta| match said(&meta).as_str() {
+            name if !known.contains(&name) => Err(unknown(&meta, known)),
             "auth" => set(&mut auth, policy(&meta)?, &meta),
             "public" => set(&mut public, text(&meta)?, &meta),
             "timeout" => set(&mut timeout, spelling::duration(&text(&meta)?)?, &meta),
@@ -86,19 +116,8 @@ impl Options {
                 Ident::new("input", meta.path.segments[0].ident.span()),
                 &meta,
             ),
-            _ => Err(unknown(
-                &meta,
-                &[
-                    "auth",
-                    "public",
-                    "timeout",
-                    "limit",
-                    "cache",
-                    "invalidates",
-                    "input",
-                    "stream",
-                ],
-            )),
+            // Of those that are known only this is left.
+            _ => set(&mut max_body, meta.value()?.parse::<LitInt>()?, &meta),
         })?;
         let access = match (auth, public) {
             (Some(policy), None) => Access::Policy(policy),
@@ -112,7 +131,7 @@ impl Options {
                     "a method has `auth` or it is `public`, not both",
                 ));
             }
-            (None, None) => return Err(Error::new_spanned(attribute, NO_POLICY)),
+            (None, None) => return Err(no_policy(attribute, name)),
         };
         if let (
             Access::Policy(Policy {
@@ -135,6 +154,8 @@ impl Options {
             invalidates: invalidates.unwrap_or_default(),
             input,
             is_stream: stream.is_some(),
+            is_route,
+            max_body,
         })
     }
 }

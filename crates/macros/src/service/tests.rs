@@ -406,3 +406,51 @@ fn members_are_written_as_serde_writes_them() {
         assert_eq!(spelling::camel_case(name), camel);
     }
 }
+
+#[test]
+fn a_route_has_a_path_and_takes_its_request() {
+    let said = said_of_method(&quote! {
+        #[route(auth(role = "admin"), limit = "10/min", timeout = "5m", max_body = 1_000_000)]
+        #[post("/uploads/{name}")]
+        async fn upload(&self, cx: &Cx, request: RawRequest) -> Result<RawResponse, E> {}
+    });
+    assert_eq!(said, [] as [&str; 0]);
+    let post = quote!(#[post("/uploads/{name}")]);
+    let takes = quote!(
+        async fn upload(&self, request: RawRequest) -> R {}
+    );
+    for (method, expected) in [
+        (quote!(#[route] #post #takes), "`#[route(auth)]`"),
+        (
+            quote!(#[route(limit = "1/s")] #post #takes),
+            "`#[route(auth)]`",
+        ),
+        (quote!(#[route(auth)] #takes), "a route is at a path"),
+        (
+            quote!(#[route(auth, stream)] #post #takes),
+            "`stream` is not known here",
+        ),
+        (
+            quote!(#[route(auth, cache(ttl = "1s"))] #post #takes),
+            "`cache` is not known here",
+        ),
+        (
+            quote!(#[rpc(auth, max_body = 1)] #takes),
+            "`max_body` is not known here",
+        ),
+        (
+            quote!(#[route(auth)] #[rpc(auth)] #post #takes),
+            "said twice",
+        ),
+        (
+            quote!(#[route(auth)] #post async fn upload(&self, cx: &Cx) -> R {}),
+            "a route takes one argument",
+        ),
+        (
+            quote!(#[route(auth)] #post async fn upload(&self, name: String, r: RawRequest) -> R {}),
+            "a route takes one argument",
+        ),
+    ] {
+        one(&said_of_method(&method), expected);
+    }
+}

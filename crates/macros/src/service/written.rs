@@ -21,10 +21,20 @@ pub(super) fn service(service: &Service) -> TokenStream {
         .iter()
         .map(|method| input(service, method, rpc));
     let methods = service.methods.iter().map(|one| {
-        let (conditions, made) = (&one.conditions, method(service, one, rpc));
+        let conditions = &one.conditions;
+        let put = match &one.rest {
+            Some((verb, path)) if one.options.is_route => {
+                let made = route(service, one, verb, path, rpc);
+                quote!(route(#made))
+            }
+            _ => {
+                let made = method(service, one, rpc);
+                quote!(method(#made))
+            }
+        };
         quote! {
             #(#conditions)*
-            let service = service.method(#made);
+            let service = service.#put;
         }
     });
     quote! {
@@ -87,18 +97,11 @@ fn input(service: &Service, method: &Method, rpc: &CratePath) -> Option<TokenStr
 fn method(service: &Service, method: &Method, rpc: &CratePath) -> TokenStream {
     let (ident, options) = (&method.ident, &method.options);
     let name = ident.unraw().to_string();
-    let describe = (!method.description.is_empty()).then(|| {
-        let description = &method.description;
-        quote!(.describe(#description))
-    });
+    let (describe, within) = (describe(method), within(method));
     let rest = method
         .rest
         .as_ref()
         .map(|(verb, path)| quote!(.#verb(#path)));
-    let within = options.timeout.map(|timeout| {
-        let timeout = written(timeout);
-        quote!(.within(#timeout))
-    });
     let access = access(&options.access, rpc);
     let limit = options.limit.as_ref().map(|rule| limit(rule, rpc));
     let cached = options.cache.as_ref().map(|kept| cached(kept, rpc));
@@ -108,6 +111,37 @@ fn method(service: &Service, method: &Method, rpc: &CratePath) -> TokenStream {
         let this = ::std::sync::Arc::clone(&this);
         #rpc::Method::named(#name) #describe #rest #within #access #limit #cached #invalidates #handler
     }}
+}
+
+fn route(
+    service: &Service,
+    method: &Method,
+    verb: &Ident,
+    path: &LitStr,
+    rpc: &CratePath,
+) -> TokenStream {
+    let options = &method.options;
+    let describe = describe(method);
+    let access = access(&options.access, rpc);
+    let limit = options.limit.as_ref().map(|rule| limit(rule, rpc));
+    let within = within(method);
+    let max_body = options.max_body.as_ref();
+    let max_body = max_body.map(|bytes| quote!(.max_body(#bytes)));
+    let handler = handler(service, method, rpc);
+    quote! {{
+        let this = ::std::sync::Arc::clone(&this);
+        #rpc::Route::#verb(#path) #describe #access #limit #within #max_body #handler
+    }}
+}
+
+fn describe(method: &Method) -> Option<TokenStream> {
+    let description = &method.description;
+    (!description.is_empty()).then(|| quote!(.describe(#description)))
+}
+
+fn within(method: &Method) -> Option<TokenStream> {
+    let timeout = written(method.options.timeout?);
+    Some(quote!(.within(#timeout)))
 }
 
 fn access(access: &Access, rpc: &CratePath) -> TokenStream {

@@ -11,7 +11,7 @@ use bastide_context::{Call, Cx, Known, Public};
 use bastide_repo::RepoError;
 use bastide_rpc::{
     ApiError, Cached, Dispatcher, HttpEntry, HttpOptions, IntoService, LimitRule, Method, Problem,
-    Registry, Server, Service, openapi, service,
+    RawRequest, RawResponse, Registry, Server, Service, openapi, service,
 };
 use bastide_store::Store;
 use bastide_telemetry::metrics;
@@ -308,6 +308,48 @@ async fn s14_a_macros_method_gives_a_stream() {
     assert!(broken.contains("event: problem\n"), "{broken}");
     assert!(broken.contains("note_not_found"), "{broken}");
     assert_eq!(ask(0).await.status(), 404);
+}
+
+struct Files;
+
+#[service(name = "files", version = "1.0.0")]
+impl Files {
+    /// Counts the bytes of a file.
+    #[route(auth(tenant = false), timeout = "1m", limit = "3/min", max_body = 4)]
+    #[post("/files/{name}")]
+    async fn upload(&self, cx: &Cx<Known>, request: RawRequest) -> Result<RawResponse, NoteError> {
+        let actor = cx.actor().unwrap_or_default().to_owned();
+        let name = request.head.member("name").unwrap_or_default().to_owned();
+        let length = request
+            .body
+            .whole()
+            .await
+            .map_err(|_| NoteError::NotFound(0))?
+            .len();
+        RawResponse::json(&json!([actor, name, length])).map_err(|_| NoteError::NotFound(0))
+    }
+}
+
+#[tokio::test]
+async fn s16_a_macros_route_is_one_like_any_other() {
+    let service = Files.into_service().unwrap();
+    let app = app_of(HttpOptions::default(), |_, _| vec![service]);
+    let token = app.ada().await;
+    let ask =
+        |token, body: &'static str| app.send(request("POST", "/files/a%20b", token, body.into()));
+    assert_eq!(
+        ask(Some(token.as_str()), "123").await.json,
+        json!(["ada", "a b", 3])
+    );
+    let too_long = ask(Some(&token), "12345").await.verdict();
+    assert_eq!(too_long, (413, "body_too_large".to_owned()));
+    assert_eq!(ask(None, "123").await.status, 401);
+    ask(Some(&token), "1").await;
+    assert_eq!(ask(Some(&token), "1").await.status, 429);
+    let registry = Registry::new([Files.into_service().unwrap()]).unwrap();
+    let route = registry.routes()[0].route();
+    assert_eq!(route.description(), "Counts the bytes of a file.");
+    assert_eq!(route.time(), Some(Duration::from_mins(1)));
 }
 
 struct Camel;
