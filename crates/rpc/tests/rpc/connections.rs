@@ -14,6 +14,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::support::credentials;
+
 /// How many bytes fit into a connection in memory, each way.
 pub(crate) const ROOM: usize = 16 << 10;
 
@@ -55,9 +57,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         fields: &[(&'static str, &str)],
     ) -> Self {
         let mut request = "ws://x/ws".into_client_request().unwrap();
-        if let Some(token) = token {
-            let value = format!("Bearer {token}").parse().unwrap();
-            request.headers_mut().insert("authorization", value);
+        for (name, value) in credentials(token) {
+            request.headers_mut().insert(name, value.parse().unwrap());
         }
         for (name, value) in fields {
             request.headers_mut().insert(*name, value.parse().unwrap());

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use bastide_auth::SessionId;
+use bastide_auth::{Clock, SessionId};
+use bastide_rpc::{HttpOptions, Server};
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 
 use crate::connections::{Client, verdict};
-use crate::support::{App, Reply, app, item, post, request};
+use crate::sockets::send_over;
+use crate::support::{App, NOW, Reply, SERVICE_KEY, app, app_of, item, post, request};
+use crate::webhooks::{hooks, signed};
 
 /// The ways in which a method is called.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +27,11 @@ enum Way {
     SocketEvents,
     /// A route under the same policy.
     Own,
+    /// RPC over a Unix socket, a real one.
+    Unix,
 }
 
-const WAYS: [Way; 7] = [
+const WAYS: [Way; 8] = [
     Way::Rpc,
     Way::Batch,
     Way::Path,
@@ -32,6 +39,7 @@ const WAYS: [Way; 7] = [
     Way::Events,
     Way::SocketEvents,
     Way::Own,
+    Way::Unix,
 ];
 
 /// A method, the one that gives a stream under the same rules, the input of both, where the method is found by a path of its
@@ -103,10 +111,22 @@ impl Way {
                 .send(request(verb, path, token, bytes::Bytes::new()))
                 .await
                 .verdict(),
-            Self::Own => app
-                .send(request(own.0, own.1, token, bytes::Bytes::new()))
-                .await
-                .verdict(),
+            Self::Own => {
+                let body = match own.0 {
+                    "POST" => input.to_string().into(),
+                    _ => bytes::Bytes::new(),
+                };
+                app.send(request(own.0, own.1, token, body)).await.verdict()
+            }
+            Self::Unix => {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("app.sock");
+                let mut server = Server::new(app.entry);
+                server.listen_unix(&path).unwrap();
+                let connection = UnixStream::connect(&path).await.unwrap();
+                let request = post(&format!("/rpc/{method}"), token, input);
+                send_over(connection, request).await.verdict()
+            }
             Self::Socket => {
                 let mut client = Client::open(app.entry, token).await;
                 client.call(1, method, input.clone()).await;
@@ -260,6 +280,19 @@ async fn s10_wrong_role() {
 }
 
 #[tokio::test]
+async fn s10_a_service_key() {
+    let shows = |key: &str| {
+        let key = key.to_owned();
+        async move || with(async |_| Some(key.clone())).await
+    };
+    every_way_gives(shows(SERVICE_KEY), find(&json!(7)), 200, "").await;
+    every_way_gives(shows(SERVICE_KEY), remove(), 403, "role_required").await;
+    let wrong = format!("{SERVICE_KEY}x");
+    let code = "service_key_invalid";
+    every_way_gives(shows(&wrong), find(&json!(7)), 401, code).await;
+}
+
+#[tokio::test]
 async fn s10_no_tenant() {
     let scene = async || with(async |app| Some(app.token("root", |claims| claims).await)).await;
     every_way_gives(scene, find(&json!(7)), 403, "tenant_required").await;
@@ -305,14 +338,12 @@ async fn s14_bad_input() {
         json!({"id": 1, "other": 1}),
         json!([]),
     ] {
-        for way in WAYS
-            .into_iter()
-            .filter(|way| !matches!(way, Way::Path | Way::Own))
-        {
+        for way in WAYS.into_iter().filter(|way| !matches!(way, Way::Path)) {
             let app = app();
             let token = app.ada().await;
             let mut target = find(&json!(7));
             target.input = input.clone();
+            target.own = ("POST", "/own/find");
             let (verdict, ran) = way.call(app, &target, Some(&token)).await;
             assert_eq!(verdict, (400, "validation_failed".to_owned()), "{way:?}");
             assert_eq!(ran, 0);
@@ -338,6 +369,82 @@ async fn s14_past_the_deadline() {
         "deadline_passed",
     )
     .await;
+}
+
+/// Who signs an event has no session, no role and no tenant; every other rule stands for a webhook too.
+#[tokio::test(start_paused = true)]
+async fn s16_a_webhook_stands_by_the_rules_that_apply_to_it() {
+    let (slow, hook) = ("/hooks/slow", "/hooks/stripe");
+    for (rule, path, body, signature, status, code) in [
+        ("let in", hook, "{}", signed("{}", NOW), 200, ""),
+        (
+            "no token",
+            hook,
+            "{}",
+            String::new(),
+            401,
+            "signature_invalid",
+        ),
+        (
+            "bad token",
+            hook,
+            "{}",
+            signed("[]", NOW),
+            401,
+            "signature_invalid",
+        ),
+        (
+            "expired",
+            hook,
+            "{}",
+            signed("{}", NOW - 301),
+            401,
+            "signature_invalid",
+        ),
+        (
+            "over the limit",
+            hook,
+            "{}",
+            signed("{}", NOW),
+            429,
+            "rate_limited",
+        ),
+        (
+            "bad input",
+            hook,
+            "{",
+            signed("{", NOW),
+            400,
+            "malformed_body",
+        ),
+        (
+            "past the deadline",
+            slow,
+            "{}",
+            signed("{}", NOW),
+            504,
+            "deadline_passed",
+        ),
+    ] {
+        let (clock, _time) = Clock::controlled(Timestamp::from_second(NOW).unwrap());
+        let app = app_of(HttpOptions::default(), |ran, _| vec![hooks(ran, &clock)]);
+        let ask = async |path: &str, body: &'static str, signature: &str| {
+            let mut request = request("POST", path, None, body.into());
+            if !signature.is_empty() {
+                let signature = signature.parse().unwrap();
+                request.headers_mut().insert("stripe-signature", signature);
+            }
+            app.send(request).await.verdict()
+        };
+        if status == 429 {
+            for number in 1..=5 {
+                ask(hook, "{", &signed("{", NOW + number)).await;
+            }
+        }
+        let verdict = ask(path, body, &signature).await;
+        assert_eq!(verdict, (status, code.to_owned()), "{rule}");
+        assert_eq!(app.ran.get(), u32::from(status == 200), "{rule}");
+    }
 }
 
 #[tokio::test]

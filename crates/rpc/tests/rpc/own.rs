@@ -6,10 +6,11 @@ use bastide_auth::Policy;
 use bastide_context::Cx;
 use bastide_rpc::{LimitRule, Problem, RawRequest, RawResponse, Route, Service};
 
-use crate::support::Ran;
+use crate::support::{Find, Ran};
 
 pub(crate) fn own(ran: &Ran) -> Service {
     let (find_ran, remove_ran, slow_ran) = (ran.clone(), ran.clone(), ran.clone());
+    let read_ran = ran.clone();
     Service::new("own", "1.0.0")
         .unwrap()
         .route(
@@ -25,6 +26,18 @@ pub(crate) fn own(ran: &Ran) -> Service {
                         }
                         ran.count();
                         Ok(RawResponse::empty().status(http::StatusCode::OK))
+                    }
+                }),
+        )
+        .route(
+            Route::post("/own/find")
+                .policy(Policy::identified())
+                .handler(move |_: Cx, request: RawRequest| {
+                    let ran = read_ran.clone();
+                    async move {
+                        let found: Find = request.json().await?;
+                        ran.count();
+                        RawResponse::json(&found.id)
                     }
                 }),
         )

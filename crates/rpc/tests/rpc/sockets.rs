@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// What came back, whole.
@@ -61,13 +62,24 @@ where
 /// The same where the connection may end before the response begins.
 pub(crate) async fn try_begin<B>(
     address: SocketAddr,
-    mut request: Request<B>,
+    request: Request<B>,
 ) -> hyper::Result<http::Response<Incoming>>
 where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    begin_over(stream, request).await
+}
+
+async fn begin_over<C, B>(
+    connection: C,
+    mut request: Request<B>,
+) -> hyper::Result<http::Response<Incoming>>
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await.unwrap();
     tokio::spawn(connection);
     request
         .headers_mut()
@@ -80,7 +92,19 @@ pub(crate) async fn send<B>(address: SocketAddr, request: Request<B>) -> Answer
 where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let (parts, body) = begin(address, request).await.into_parts();
+    whole(begin(address, request).await).await
+}
+
+/// The same over this connection.
+pub(crate) async fn send_over<C>(connection: C, request: Request<Full<Bytes>>) -> Answer
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    whole(begin_over(connection, request).await.unwrap()).await
+}
+
+async fn whole(response: http::Response<Incoming>) -> Answer {
+    let (parts, body) = response.into_parts();
     Answer {
         status: parts.status.as_u16(),
         fields: parts.headers,

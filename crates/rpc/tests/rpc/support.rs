@@ -318,6 +318,18 @@ impl Reply {
     }
 }
 
+/// The fields in which a token is shown; or a service key, for the tenant `acme`.
+pub(crate) fn credentials(token: Option<&str>) -> Vec<(&'static str, String)> {
+    match token {
+        None => Vec::new(),
+        Some(key) if key.starts_with("sk_") => vec![
+            ("x-service-key", key.to_owned()),
+            ("x-tenant-id", "acme".to_owned()),
+        ],
+        Some(token) => vec![("authorization", format!("Bearer {token}"))],
+    }
+}
+
 pub(crate) fn request(
     verb: &str,
     path: &str,
@@ -325,8 +337,8 @@ pub(crate) fn request(
     body: Bytes,
 ) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(verb).uri(path);
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
+    for (name, value) in credentials(token) {
+        request = request.header(name, value);
     }
     if !body.is_empty() {
         request = request.header("content-type", "application/json");
