@@ -80,9 +80,6 @@ pub struct HttpOptions {
     pub sse_keep_alive: Duration,
     /// Where a WebSocket is opened; `/ws`. `None`: nowhere.
     pub websocket_path: Option<String>,
-    /// The origins, as `https://app.example`, whose pages may open a WebSocket beside those of the own host; none. Programs that
-    /// are no browsers name no origin and are not asked for one.
-    pub websocket_origins: Vec<String>,
     /// Longest message of a WebSocket's client in bytes; 1 MiB.
     pub max_frame: usize,
     /// How many calls of one WebSocket are under way at once; 32.
@@ -99,7 +96,8 @@ pub struct HttpOptions {
     /// Whether a proxy is what connects to Unix sockets, so that its `X-Forwarded-For` is read too; no. Otherwise calls from
     /// there are this machine's own, and have no address.
     pub proxy_on_unix_socket: bool,
-    /// Which pages of other origins a browser lets call; none, and then no response has a field of CORS.
+    /// Which pages of other origins a browser lets call; none, and then no response has a field of CORS. The same pages may open a
+    /// WebSocket, beside those of the own host; programs that are no browsers name no origin and are not asked for one.
     pub cors: Option<Cors>,
     /// From which time on the log line of a request is a warning; 1 s. `None`: none is.
     pub slow_request: Option<Duration>,
@@ -118,7 +116,6 @@ impl Default for HttpOptions {
             stream_recheck: Items::RECHECK,
             sse_keep_alive: Duration::from_secs(15),
             websocket_path: Some("/ws".to_owned()),
-            websocket_origins: Vec::new(),
             max_frame: 1 << 20,
             socket_concurrency: 32,
             ping_interval: Duration::from_secs(15),
@@ -399,6 +396,7 @@ fn rest_input(
     } else {
         match crate::input::read(body)? {
             Value::Object(members) => members,
+            Value::Null => Map::new(),
             _ => {
                 return Err(Problem::new(
                     400,

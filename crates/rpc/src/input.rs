@@ -1,12 +1,26 @@
 //! Reading a method's input.
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::problem::{FieldError, Problem};
 
-/// Reads JSON; nothing at all is read as an empty object.
+/// Reads JSON. Who has nothing to say may say nothing at all, `{}` or `null`: a method that takes an object takes it for an empty
+/// one, and a method that takes `()` takes it too, whichever way the call comes.
 pub(crate) fn read<I: DeserializeOwned>(bytes: &[u8]) -> Result<I, Problem> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    let (first, second): (&[u8], &[u8]) = match bytes.trim_ascii() {
+        b"" | b"{}" => (b"{}", b"null"),
+        b"null" => (b"null", b"{}"),
+        _ => return read_as_it_stands(bytes),
+    };
+    read_as_it_stands(first)
+        .or_else(|_| read_as_it_stands(second))
+        // What an object lacks is named; that `null` is none helps nobody.
+        .or_else(|_| read_as_it_stands(b"{}"))
+}
+
+fn read_as_it_stands<I: DeserializeOwned>(bytes: &[u8]) -> Result<I, Problem> {
     serde_json::from_slice(bytes).or_else(|_| read_with_path(bytes))
 }
 
@@ -25,6 +39,14 @@ fn read_with_path<I: DeserializeOwned>(bytes: &[u8]) -> Result<I, Problem> {
     })?;
     reader.end().map_err(|error| malformed(&error))?;
     Ok(input)
+}
+
+/// Of a call among others: a `null` is what the caller says, and not the same as nothing.
+pub(crate) fn as_it_stands<'de, D>(input: D) -> Result<Option<Box<RawValue>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    Box::<RawValue>::deserialize(input).map(Some)
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -74,6 +96,32 @@ mod tests {
         assert_eq!(wrong(r#"{"notes":"x"}"#).field, "notes");
         assert_eq!(wrong("[1]").field, "[0]");
         assert_eq!(wrong("7").field, "");
+    }
+
+    #[test]
+    fn nothing_to_say_has_three_spellings() {
+        let empty = Order {
+            note: String::new(),
+            lines: Vec::new(),
+        };
+        for nothing in ["", "{}", "null", " null\n", " "] {
+            assert_eq!(
+                read::<Order>(nothing.as_bytes()).unwrap(),
+                empty,
+                "{nothing:?}"
+            );
+            assert!(read::<()>(nothing.as_bytes()).is_ok(), "{nothing:?}");
+            let error = read::<Line>(nothing.as_bytes()).unwrap_err();
+            assert_eq!(
+                error.errors()[0].message,
+                "missing field `count`",
+                "{nothing:?}"
+            );
+        }
+        // Where both can be meant, it is as it stands.
+        assert_eq!(read::<Option<Order>>(b"null").unwrap(), None);
+        assert_eq!(read::<Option<Order>>(b"{}").unwrap(), Some(empty));
+        assert!(read::<()>(b"{\"a\":1}").is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::access::Access;
 use crate::method::Method;
 use crate::problem::Declared;
 use crate::rest::Rest;
-use crate::route::RouteEntry;
+use crate::route::{RouteEntry, Shape};
 use crate::service::{Entry, Registry};
 
 /// Describes every method, by RPC and at its own path if it has one, and every route. `title` and `version` are those of the whole.
@@ -44,7 +44,12 @@ pub fn openapi(registry: &Registry, title: &str, version: &str) -> Value {
     for entry in registry.routes() {
         let rest = entry.route().rest();
         let verb = rest.verb().as_str().to_ascii_lowercase();
-        put(&mut paths, &plain(rest.path()), &verb, route(entry));
+        put(
+            &mut paths,
+            &plain(rest.path()),
+            &verb,
+            route(entry, &mut generator),
+        );
     }
     put(&mut paths, "/rpc", "post", batch());
     let mut schemas = Value::Object(generator.take_definitions(true));
@@ -129,11 +134,22 @@ fn operation(entry: &Entry, id: &str, output: &Schema, further: &[Declared]) -> 
     operation
 }
 
-/// What a route takes and gives is its own affair: only its path, its policy and its problems are known.
-fn route(entry: &RouteEntry) -> Value {
+fn content(shape: &Shape, generator: &mut SchemaGenerator) -> Value {
+    let kind = shape.kind;
+    match shape.schema {
+        Some(schema) => json!({kind: {"schema": schema(generator)}}),
+        None => json!({kind: {}}),
+    }
+}
+
+/// What a route takes and gives is known as far as it says; its path, its policy and its problems are in any case.
+fn route(entry: &RouteEntry, generator: &mut SchemaGenerator) -> Value {
     let route = entry.route();
     let rest = route.rest();
     let mut responses = json!({"2XX": {"description": "The route's own response."}});
+    if let Some(shape) = route.gives() {
+        responses["2XX"]["content"] = content(shape, generator);
+    }
     let mut problems: BTreeSet<Declared> = route.problems().iter().copied().collect();
     problems.extend(station_problems(route.access(), route.limit().is_some()));
     let of_body: &[(u16, &'static str)] = if rest.has_body() {
@@ -160,7 +176,10 @@ fn route(entry: &RouteEntry) -> Value {
         "x-policy": route.access().to_string(),
     });
     if rest.has_body() {
-        operation["requestBody"] = json!({"content": {"*/*": {}}});
+        operation["requestBody"] = json!({"content": match route.takes() {
+            Some(shape) => content(shape, generator),
+            None => json!({"*/*": {}}),
+        }});
     }
     operation
 }
@@ -327,6 +346,7 @@ fn problem_schema() -> Value {
             "code": {"type": "string", "description": "Stable: programs may compare it."},
             "detail": {"type": "string", "description": "For people: what to do."},
             "requestId": {"type": "string"},
+            "retryAfter": {"type": "integer", "description": "In how many seconds it is worth trying again, if it is."},
             "errors": {"type": "array", "items": {
                 "type": "object",
                 "required": ["field", "message"],

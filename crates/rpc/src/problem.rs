@@ -165,7 +165,8 @@ impl Problem {
         problem
     }
 
-    /// When it is worth trying again.
+    /// When it is worth trying again, in whole seconds: the field `Retry-After`, and the document's member `retryAfter`, for calls
+    /// whose answer has no fields.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
@@ -196,15 +197,18 @@ impl Problem {
         &self.detail
     }
 
-    pub(crate) fn wait(&self) -> Option<Duration> {
-        self.retry_after
+    /// In how many seconds it is worth trying again: rounded up, so that who comes back when told is let in.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        let wait = self.retry_after?;
+        Some(wait.as_millis().div_ceil(1_000).max(1) as u64)
     }
 
     pub(crate) fn challenge(&self) -> Option<&'static str> {
         self.challenge
     }
 
-    /// The document, `application/problem+json`.
+    /// The document, `application/problem+json`: `type`, `title`, `status`, `code`, `detail`, `requestId`, and where there are any
+    /// `retryAfter` (seconds) and `errors`.
     pub fn to_json(&self, request_id: &str) -> Vec<u8> {
         #[derive(Serialize)]
         struct Document<'a> {
@@ -215,6 +219,8 @@ impl Problem {
             detail: &'a str,
             #[serde(rename = "requestId")]
             request_id: &'a str,
+            #[serde(rename = "retryAfter", skip_serializing_if = "Option::is_none")]
+            retry_after: Option<u64>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             errors: &'a [FieldError],
         }
@@ -227,6 +233,7 @@ impl Problem {
             code: self.code,
             detail: &self.detail,
             request_id,
+            retry_after: self.retry_after_seconds(),
             errors: &self.errors,
         };
         serde_json::to_vec(&document).expect("texts and numbers are JSON")

@@ -9,6 +9,7 @@ use bastide_auth::{Identity, Policy};
 use bastide_context::{Call, Cx, Known, Public, Scope, Tenant};
 use futures_util::future::BoxFuture;
 use http::Method as Verb;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use semver::Version;
 
 use crate::access::Access;
@@ -120,6 +121,28 @@ struct Terms {
     limit: Option<LimitRule>,
     max_body: Option<u64>,
     time: Option<Duration>,
+    takes: Option<Shape>,
+    gives: Option<Shape>,
+}
+
+/// What a body is, as far as the route says.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) kind: &'static str,
+    pub(crate) schema: Option<fn(&mut SchemaGenerator) -> Schema>,
+}
+
+impl Shape {
+    fn of(kind: &'static str) -> Self {
+        Self { kind, schema: None }
+    }
+
+    fn json<T: JsonSchema>() -> Self {
+        Self {
+            kind: "application/json",
+            schema: Some(SchemaGenerator::subschema_for::<T>),
+        }
+    }
 }
 
 impl Route {
@@ -195,6 +218,14 @@ impl Route {
         self.terms.max_body.unwrap_or(otherwise)
     }
 
+    pub(crate) fn takes(&self) -> Option<&Shape> {
+        self.terms.takes.as_ref()
+    }
+
+    pub(crate) fn gives(&self) -> Option<&Shape> {
+        self.terms.gives.as_ref()
+    }
+
     pub(crate) fn behind(&self) -> &Behind {
         &self.behind
     }
@@ -251,6 +282,8 @@ impl Terms {
             limit: None,
             max_body: None,
             time: None,
+            takes: None,
+            gives: None,
         }
     }
 }
@@ -259,6 +292,31 @@ impl<S: Scope> GuardedRoute<S> {
     /// How often one caller may enter: a user of a tenant, or an address where nobody is known.
     pub fn limit(mut self, rule: LimitRule) -> Self {
         self.terms.limit = Some(rule);
+        self
+    }
+
+    /// What the bodies of its requests are, in its description: a media type, as `text/csv`. Anything unless said; the handler
+    /// reads them, and it is the handler who refuses.
+    pub fn takes(mut self, kind: &'static str) -> Self {
+        self.terms.takes = Some(Shape::of(kind));
+        self
+    }
+
+    /// The same of JSON that [`RawRequest::json`] reads.
+    pub fn takes_json<T: JsonSchema>(mut self) -> Self {
+        self.terms.takes = Some(Shape::json::<T>());
+        self
+    }
+
+    /// What it answers with where nothing went wrong, in its description: a media type, as `image/png`.
+    pub fn gives(mut self, kind: &'static str) -> Self {
+        self.terms.gives = Some(Shape::of(kind));
+        self
+    }
+
+    /// The same of JSON that [`RawResponse::json`] makes.
+    pub fn gives_json<T: JsonSchema>(mut self) -> Self {
+        self.terms.gives = Some(Shape::json::<T>());
         self
     }
 

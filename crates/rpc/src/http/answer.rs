@@ -251,10 +251,8 @@ fn put_allow(fields: &mut HeaderMap, allowed: &str) {
 }
 
 fn put_problem(fields: &mut HeaderMap, problem: &Problem) {
-    if let Some(wait) = problem.wait() {
-        // Rounded up: who comes back when told is let in.
-        let seconds = wait.as_millis().div_ceil(1_000).max(1);
-        fields.insert(header::RETRY_AFTER, (seconds as u64).into());
+    if let Some(seconds) = problem.retry_after_seconds() {
+        fields.insert(header::RETRY_AFTER, seconds.into());
     }
     if let Some(challenge) = problem.challenge() {
         fields.insert(

@@ -24,7 +24,7 @@ struct Item {
     #[serde(default)]
     id: Option<Box<RawValue>>,
     method: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "input::as_it_stands")]
     input: Option<Box<RawValue>>,
 }
 

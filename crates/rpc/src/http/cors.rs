@@ -166,6 +166,14 @@ impl Cors {
         }
     }
 
+    /// Whether pages of this origin may call.
+    pub(super) fn allows(&self, origin: &str) -> bool {
+        let Some(origins) = &self.origins else {
+            return true;
+        };
+        origins.iter().any(|known| known == origin)
+    }
+
     /// Whether the origin may call.
     fn put_origin(&self, origin: Option<&HeaderValue>, fields: &mut HeaderMap) -> bool {
         let allowed = match &self.origins {
@@ -227,6 +235,14 @@ fn listed(names: &[impl AsRef<str>]) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s15_who_may_call_may_open_a_websocket() {
+        let named = Cors::origins(["https://a.example"]).unwrap();
+        assert!(named.allows("https://a.example"));
+        assert!(!named.allows("https://b.example") && !named.allows("null"));
+        assert!(Cors::any().allows("https://b.example"));
+    }
 
     #[test]
     fn s15_origins_are_written_as_browsers_write_them() {

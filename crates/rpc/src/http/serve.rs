@@ -87,7 +87,7 @@ impl Server {
 
     /// Accepts no more, lets the calls under way finish, and returns when all have or this time has passed. Streams end with
     /// the problem `draining`, so that their callers begin them elsewhere; a WebSocket is closed when its last call is
-    /// answered, and cut off when the time has passed.
+    /// answered. When the time has passed all connections are cut off, and the code behind their calls is dropped.
     pub async fn drain(mut self, limit: Duration) -> Drain {
         self.stop.send_replace(true);
         self.entry.draining.begin();
@@ -113,6 +113,7 @@ impl Server {
             let connections = GracefulShutdown::new();
             let builder = builder(&entry);
             let patience = entry.options.write_timeout;
+            let draining = &entry.draining;
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
@@ -133,9 +134,14 @@ impl Server {
                 });
                 let connection = builder.serve_connection_with_upgrades(TokioIo::new(Stalling::new(stream, patience)), service).into_owned();
                 let connection = connections.watch(connection);
+                let mut notice = draining.notice();
                 tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(error, "a connection ended with an error");
+                    tokio::select! {
+                        biased;
+                        ended = connection => if let Err(error) = ended {
+                            tracing::debug!(error, "a connection ended with an error");
+                        },
+                        () = notice.cut() => {}
                     }
                 });
             }

@@ -11,10 +11,11 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::Answer;
+use super::cors::Cors;
 use super::head::Head;
 use super::{HttpEntry, HttpOptions, drain};
 use crate::problem::Problem;
-use crate::service::{Entry, Registry};
+use crate::service::Registry;
 use socket::Socket;
 
 /// The only version there is.
@@ -31,13 +32,15 @@ pub(super) fn check(options: &HttpOptions, registry: &Registry) -> Result<(), St
         ));
     }
     let own = path == "/rpc" || path.starts_with("/rpc/") || path == "/openapi.json";
-    let mut methods = registry.entries().iter();
-    let there = methods.find(|entry| {
-        let rest = entry.method().rest();
-        rest.is_some_and(|rest| rest.path() == path)
+    let methods = registry.entries().iter().filter_map(|entry| {
+        let rest = entry.method().rest()?;
+        Some((rest, entry.full_name()))
     });
+    let routes = registry.routes().iter();
+    let routes = routes.map(|entry| (entry.route().rest(), entry.full_name()));
+    let there = methods.chain(routes).find(|(rest, _)| rest.path() == path);
     if own || there.is_some() {
-        let other = there.map_or("the service itself", Entry::full_name);
+        let other = there.map_or("the service itself", |(_, name)| name);
         return Err(format!(
             "`{other}` and a WebSocket are both at {path}; give `websocket_path` another value, or `None`"
         ));
@@ -74,8 +77,8 @@ pub(super) fn open(entry: &HttpEntry, parts: &Parts, head: Head) -> Result<Answe
         let detail = "send one `Sec-WebSocket-Key` of 16 bytes in base64";
         return Err(Problem::new(400, "websocket_key", detail));
     };
-    if !is_welcome(fields, &entry.options.websocket_origins) {
-        let detail = "pages of this origin may not open a WebSocket here; see `websocket_origins`";
+    if !is_welcome(fields, entry.options.cors.as_ref()) {
+        let detail = "pages of this origin may not open a WebSocket here; see `cors`";
         return Err(Problem::new(403, "origin_refused", detail));
     }
     let notice = entry.draining.notice();
@@ -100,8 +103,9 @@ pub(super) fn open(entry: &HttpEntry, parts: &Parts, head: Head) -> Result<Answe
 }
 
 /// A browser asks nobody before it opens a WebSocket for a page, and says whose page it is. Without this check every site
-/// could read what is public here, from the machine of whoever visits it.
-fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
+/// could read what is public here, from the machine of whoever visits it. Whom CORS lets call can do no more over a WebSocket: who a
+/// caller is stands in no cookie.
+fn is_welcome(fields: &HeaderMap, cors: Option<&Cors>) -> bool {
     if !fields.contains_key(header::ORIGIN) {
         return true;
     }
@@ -110,7 +114,7 @@ fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
     };
     let host = origin.split_once("://").map(|(_, host)| host);
     let is_own = host.is_some() && host == single(fields, &header::HOST);
-    is_own || origins.iter().any(|one| one == origin)
+    is_own || cors.is_some_and(|cors| cors.allows(origin))
 }
 
 fn has_token(fields: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use serde_json::{Value, json};
 
 use crate::sockets::{begin, send, serve, with};
-use crate::support::{Nothing, app_of};
+use crate::support::{Found, Nothing, app_of};
 
 const OPEN: &str = "for tests";
 
@@ -399,4 +399,35 @@ fn s16_routes_are_described() {
     // Beside the method at the same path.
     let orders = document["paths"]["/orders"].as_object().unwrap();
     assert_eq!(orders.keys().collect::<Vec<_>>(), ["get", "post"]);
+}
+
+#[test]
+fn s16_a_route_says_what_it_takes_and_gives() {
+    let answer = |_: Cx<Public>, _: RawRequest| async { Ok::<_, Problem>(RawResponse::empty()) };
+    let at = |path| Route::post(path).public("for tests");
+    let service = Service::new("shapes", "1.0.0")
+        .unwrap()
+        .route(
+            at("/table")
+                .takes("text/csv")
+                .gives("image/png")
+                .handler(answer),
+        )
+        .route(
+            at("/order")
+                .takes_json::<Found>()
+                .gives_json::<Found>()
+                .handler(answer),
+        );
+    let document = openapi(&Registry::new([service]).unwrap(), "Example", "1.0.0");
+    let body = |path: &str| document["paths"][path]["post"]["requestBody"]["content"].clone();
+    let answer =
+        |path: &str| document["paths"][path]["post"]["responses"]["2XX"]["content"].clone();
+    assert_eq!(
+        (body("/table"), answer("/table")),
+        (json!({"text/csv": {}}), json!({"image/png": {}}))
+    );
+    let order = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Found"}}});
+    assert_eq!((body("/order"), answer("/order")), (order.clone(), order));
+    assert!(document["components"]["schemas"]["Found"].is_object());
 }

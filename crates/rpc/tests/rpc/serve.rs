@@ -81,6 +81,11 @@ async fn s18_draining_has_a_hard_end() {
         server.drain(Duration::from_millis(200)).await,
         Drain::CutOff
     );
+    // Nothing is left that could go on with it.
+    let mut answer = String::new();
+    let cut = tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut answer));
+    let ended = cut.await.expect("the connection is closed");
+    assert!(ended.is_err() || answer.is_empty(), "{answer}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bastide_auth::SessionId;
-use bastide_rpc::{Drain, HttpOptions, Server};
+use bastide_rpc::{Cors, Drain, HttpOptions, Server};
 use bastide_telemetry::metrics::Exposition;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::Request;
@@ -79,7 +79,7 @@ async fn s14_a_stream_over_a_websocket_is_items_and_an_end() {
 #[tokio::test]
 async fn s15_only_a_websocket_is_opened_at_its_path() {
     let app = app_with(HttpOptions {
-        websocket_origins: vec!["https://app.example".to_owned()],
+        cors: Some(Cors::origins(["https://app.example"]).unwrap()),
         ..HttpOptions::default()
     });
     let complete = [
@@ -188,11 +188,14 @@ async fn s15_the_path_of_websockets_is_an_option() {
         })
     };
     assert!(std::panic::catch_unwind(impatient).is_err());
-    let both = std::panic::catch_unwind(|| elsewhere("/whoami"))
-        .err()
-        .unwrap();
-    let message = both.downcast::<String>().unwrap();
-    assert!(message.contains("`users@1.2.0/whoami`"), "{message}");
+    for (path, there) in [
+        ("/whoami", "`users@1.2.0/whoami`"),
+        ("/own/find", "`GET /own/find`"),
+    ] {
+        let both = std::panic::catch_unwind(|| elsewhere(path)).err().unwrap();
+        let message = both.downcast::<String>().unwrap();
+        assert!(message.contains(there), "{message}");
+    }
 }
 
 #[tokio::test]

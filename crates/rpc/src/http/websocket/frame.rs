@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::input;
 use crate::problem::Problem;
 
 /// What a client wants.
@@ -33,6 +34,7 @@ pub(super) enum Request {
 struct Frame {
     id: Option<u64>,
     call: Option<String>,
+    #[serde(default, deserialize_with = "input::as_it_stands")]
     input: Option<Box<RawValue>>,
     timeout_ms: Option<u64>,
     cancel: Option<bool>,
