@@ -12,6 +12,7 @@ use bastide_repo::{Entity, Repo, TenantDb};
 use bastide_rpc::{IntoService, Service};
 use bastide_settings::{Declared, Settings as RuntimeSettings};
 use bastide_store::Store;
+use bastide_telemetry::lines::Lines;
 use bastide_telemetry::metrics::Registry as Metrics;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
@@ -36,6 +37,8 @@ pub struct App {
     pub(crate) wind_down: Vec<Hook>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) sessions: Option<Sessions>,
+    /// The log, to be written out before an end that waits for nobody.
+    pub(crate) lines: Arc<Lines>,
 }
 
 /// What is done once, before calls are taken or after the last.
@@ -44,7 +47,7 @@ pub(crate) struct Hook {
     pub(crate) work: Work,
 }
 
-type Work = Box<dyn FnOnce() -> BoxFuture<'static, anyhow::Result<()>> + Send>;
+pub(crate) type Work = Box<dyn FnOnce() -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 
 /// A process beside the one that takes calls.
 pub(crate) struct Worker {
@@ -74,7 +77,7 @@ impl Stop {
 }
 
 impl App {
-    pub(crate) fn new(parts: Parts, command: Command) -> Self {
+    pub(crate) fn new(parts: Parts, command: Command, lines: Arc<Lines>) -> Self {
         Self {
             parts: Arc::new(parts),
             command,
@@ -84,6 +87,7 @@ impl App {
             wind_down: Vec::new(),
             workers: Vec::new(),
             sessions: None,
+            lines,
         }
     }
 
@@ -191,7 +195,7 @@ impl App {
     }
 
     /// Does this before the first call is taken: caches are filled, models loaded. In the order in which they were given;
-    /// an error stops the start.
+    /// an error or a panic stops the start, and then nothing is wound down.
     pub fn warm_up<F, E>(
         mut self,
         name: &'static str,
@@ -205,7 +209,8 @@ impl App {
         self
     }
 
-    /// Does this after the last call, in the reverse order: buffers are written out. Within `shutdown.timeout`.
+    /// Does this after the last call, in the reverse order: buffers are written out. Within `shutdown.timeout`, a fifth of
+    /// which calls under way leave for it. One that hangs is given up, so that the others have their turn.
     pub fn wind_down<F, E>(
         mut self,
         name: &'static str,

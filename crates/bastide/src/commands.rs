@@ -22,7 +22,10 @@ pub(crate) async fn carry_out(mut app: App) -> anyhow::Result<()> {
     let registry = registry.map_err(StartError::from)?;
     match app.command.clone() {
         Command::Run { http_only } => serve::run(app, registry, !http_only).await,
-        Command::Worker { name } => workers::run(app, &name).await,
+        Command::Worker {
+            name,
+            until_input_ends,
+        } => workers::run(app, &name, until_input_ends).await,
         Command::Routes { json } => routes::list(&registry, json),
         Command::Openapi => openapi::print_document(&registry, app.parts.program),
         Command::Config => {

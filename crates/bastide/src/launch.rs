@@ -8,6 +8,8 @@
 use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bastide_config::env::Env;
 use bastide_telemetry::lines::{self, Lines};
@@ -37,6 +39,9 @@ const MISUSED: u8 = 2;
 /// Bytes of log lines that may wait for a slow reader; later ones are dropped and counted.
 const LOG_BUFFER: usize = 1 << 20;
 
+/// How long the last lines of the log may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Parser)]
 #[command(disable_help_subcommand = true)]
 struct Arguments {
@@ -57,6 +62,9 @@ pub(crate) enum Command {
     Worker {
         /// Its name
         name: String,
+        /// End in order when standard input does; whoever holds its other end can neither forget nor outlive the worker
+        #[arg(long)]
+        until_input_ends: bool,
     },
     /// List every entry with its policy
     Routes {
@@ -161,7 +169,8 @@ where
         document,
     } = configuration;
     let parts = Parts::new(program, environment, settings, document, is_serving);
-    let result = runtime.block_on(body(App::new(parts, command)));
+    let lines = Arc::new(lines);
+    let result = runtime.block_on(body(App::new(parts, command, lines.clone())));
     // What still runs is nobody's any more; it must not hold the process.
     runtime.shutdown_background();
     let code = match result.map_err(Into::into) {
@@ -180,7 +189,8 @@ where
             say_and_end(&error, if is_misuse { MISUSED } else { FAILED })
         }
     };
-    drop(lines);
+    // Others have it too, and none of them may be waited for.
+    lines.flush(LAST_LINES);
     code
 }
 

@@ -1,14 +1,17 @@
 //! The process that takes calls: its start in order, and its end in order.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bastide_health::Health;
 use bastide_rpc::{Dispatcher, Drain, HttpEntry, HttpOptions, Ops, Registry, Server};
-use tokio::time::{Instant, timeout_at};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::app::{App, Hook};
+use crate::app::{App, Hook, Work};
 use crate::error::StartError;
 use crate::notify;
 use crate::readiness;
@@ -17,73 +20,100 @@ use crate::signals::Signals;
 use crate::tables;
 use crate::workers::Children;
 
+/// For the hooks of the end, calls under way leave this part of `shutdown.timeout`.
+const SHARE_OF_HOOKS: u32 = 5;
+/// A supervisor may tell a worker to stop before it tells this process.
+const SIGNAL_ON_ITS_WAY: Duration = Duration::from_millis(250);
+
 /// Takes calls until the process is told to stop.
 ///
-/// 1. Tables are looked at, or made where that is allowed.
-/// 2. The operator's endpoints answer; `/readyz` says that the program starts.
+/// 1. The operator's endpoints answer, if they have an address of their own; `/readyz` says that the program starts.
+/// 2. Tables are looked at, or made where that is allowed.
 /// 3. Hooks warm up, in order.
-/// 4. Callers are let in, and `/readyz` says so.
+/// 4. Callers are let in, the workers start, and `/readyz` says so.
 /// 5. On SIGTERM or SIGINT `/readyz` fails first; after `shutdown.delay` nobody is let in any more; what is under way ends, then
 ///    the hooks of the end, all within `shutdown.timeout`. A second signal ends it at once.
+///
+/// A signal during the start ends it as well, in order: nobody was let in yet.
 pub(crate) async fn run(
     mut app: App,
     registry: Registry,
     with_workers: bool,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
-    tables::prepare(&app.parts).await?;
-    let started = Arc::new(AtomicBool::new(false));
-    let health = Arc::new(readiness::of(&mut app, &started));
-    let settings = &app.parts.settings;
-
-    let mut ops = None;
-    if let OpsListen::At(address) = settings.http.ops {
-        let ops_of = Ops::new(health.clone(), app.parts.metrics.clone());
-        let mut server = Server::new(ops_of.entry());
-        let address = server.listen(address).await.map_err(StartError::from)?;
-        tracing::info!(%address, "the operator's endpoints answer");
-        ops = Some(server);
-    }
-    let entry = entry(&mut app, registry, &health).await?;
     let parts = app.parts.clone();
     let settings = &parts.settings;
-    let mut server = Server::new(entry);
-    let address = settings.http.listen;
+    let shutdown = &settings.shutdown;
+    let limit = shutdown.delay.saturating_add(shutdown.timeout);
+    let mut signals = Signals::listen(limit, app.lines.clone())?;
+    let started = Arc::new(AtomicBool::new(false));
+    let health = Arc::new(readiness::of(&mut app, &started));
+    let ops = operators_endpoints(&app, &health).await?;
 
-    warm_up(std::mem::take(&mut app.warm_up), &mut signals).await?;
-    let mut children = Children::start(&app, with_workers)?;
-    let address = server.listen(address).await.map_err(StartError::from)?;
+    let start = async {
+        tables::prepare(&parts).await?;
+        let entry = entry(&mut app, registry, &health).await?;
+        warm_up(std::mem::take(&mut app.warm_up)).await?;
+        anyhow::Ok(entry)
+    };
+    let entry = tokio::select! {
+        entry = start => entry?,
+        signal = signals.first() => {
+            tracing::info!(signal, "stopping before the start was over");
+            notify::stopping();
+            return Ok(());
+        }
+    };
+    let mut server = Server::new(entry);
+    let address = server.listen(settings.http.listen).await;
+    let address = address.map_err(StartError::from)?;
     if let Some(socket) = &settings.http.socket {
         server.listen_unix(socket).map_err(StartError::from)?;
     }
+    let mut children = Children::start(&app, with_workers)?;
     started.store(true, Ordering::Release);
     notify::ready();
     tracing::info!(%address, name = parts.program.name, version = parts.program.version, environment = parts.environment.name(), "ready");
 
     let ended = tokio::select! {
-        signal = signals.next() => {
-            tracing::info!(signal, "stopping");
-            None
-        }
-        ended = children.one_ended() => Some(ended),
+        signal = signals.first() => stopping(signal),
+        ended = children.one_ended() => tokio::select! {
+            signal = signals.first() => stopping(signal),
+            () = tokio::time::sleep(SIGNAL_ON_ITS_WAY) => {
+                tracing::error!(error = %ended, "stopping");
+                signals.stopping(1);
+                Some(ended)
+            }
+        },
     };
     notify::stopping();
     health.drain();
-    let stop = stop(
-        server,
-        children,
-        std::mem::take(&mut app.wind_down),
-        settings.shutdown.delay,
-        settings.shutdown.timeout,
-    );
-    tokio::select! {
-        () = stop => {}
-        signal = signals.next() => anyhow::bail!("{signal} came again while stopping: ended at once"),
-    }
+    let hooks = std::mem::take(&mut app.wind_down);
+    stop(server, children, hooks, shutdown.delay, shutdown.timeout).await;
     if let Some(ops) = ops {
         ops.drain(Duration::ZERO).await;
     }
+    tracing::info!("stopped");
     ended.map_or(Ok(()), |ended| Err(ended.into()))
+}
+
+fn stopping(signal: &'static str) -> Option<StartError> {
+    tracing::info!(signal, "stopping");
+    None
+}
+
+/// The listener of their own, if they have one.
+async fn operators_endpoints(
+    app: &App,
+    health: &Arc<Health>,
+) -> Result<Option<Server>, StartError> {
+    let OpsListen::At(address) = app.parts.settings.http.ops else {
+        return Ok(None);
+    };
+    let endpoints = Ops::new(health.clone(), app.parts.metrics.clone());
+    let mut server = Server::new(endpoints.entry());
+    let address = server.listen(address).await?;
+    tracing::info!(%address, "the operator's endpoints answer");
+    Ok(Some(server))
 }
 
 /// What answers callers.
@@ -138,17 +168,41 @@ async fn entry(
     Ok(entry)
 }
 
-/// Each hook in order; a signal to stop is heard in between.
-async fn warm_up(hooks: Vec<Hook>, signals: &mut Signals) -> anyhow::Result<()> {
+/// Each hook in order.
+async fn warm_up(hooks: Vec<Hook>) -> anyhow::Result<()> {
     for Hook { name, work } in hooks {
         let started = Instant::now();
-        tokio::select! {
-            done = work() => done.map_err(|error| error.context(format!("warming up: {name}")))?,
-            signal = signals.next() => anyhow::bail!("{signal} came while warming up: {name}"),
-        }
+        let done = Running::start(work).await;
+        done.map_err(|error| error.context(format!("warming up: {name}")))?;
         tracing::debug!(hook = name, time = ?started.elapsed(), "warmed up");
     }
     Ok(())
+}
+
+/// The work of a hook, on a task of its own: should it block, then not whoever waits for it. Dropped, it is cut off.
+struct Running(JoinHandle<anyhow::Result<()>>);
+
+impl Running {
+    fn start(work: Work) -> Self {
+        // What the author wrote is called there too, for it may block or panic as well.
+        Self(tokio::spawn(async move { work().await }))
+    }
+}
+
+impl Future for Running {
+    type Output = anyhow::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Nobody else has the handle, so a task that did not end by itself has panicked.
+        let ended = Pin::new(&mut self.0).poll(cx);
+        ended.map(|ended| ended.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The phases of the end. Each takes what the ones before it left of the time.
@@ -161,30 +215,34 @@ async fn stop(
 ) {
     tokio::time::sleep(delay).await;
     let end = Instant::now() + timeout;
-    let left = || end.saturating_duration_since(Instant::now());
-    let (drained, ()) = tokio::join!(server.drain(left()), children.stop(left()));
+    let for_calls = if hooks.is_empty() {
+        timeout
+    } else {
+        timeout - timeout / SHARE_OF_HOOKS
+    };
+    let (drained, ()) = tokio::join!(server.drain(for_calls), children.stop(for_calls));
     if drained == Drain::CutOff {
         tracing::warn!(
             ?timeout,
             "calls were still under way and are cut off; shutdown.timeout is for all of them"
         );
     }
+    let mut after_it = u32::try_from(hooks.len()).unwrap_or(u32::MAX);
     for Hook { name, work } in hooks.into_iter().rev() {
-        match timeout_at(end, work()).await {
-            Ok(Ok(())) => {}
+        let share = end.saturating_duration_since(Instant::now()) / after_it;
+        after_it -= 1;
+        match tokio::time::timeout(share, Running::start(work)).await {
+            Ok(Ok(())) => tracing::debug!(hook = name, "wound down"),
             Ok(Err(error)) => tracing::error!(
                 hook = name,
                 error = format!("{error:#}"),
                 "winding down failed"
             ),
-            Err(_) => {
-                tracing::error!(
-                    hook = name,
-                    ?timeout,
-                    "winding down took longer than shutdown.timeout"
-                );
-                return;
-            }
+            Err(_) => tracing::error!(
+                hook = name,
+                ?timeout,
+                "winding down took longer than its share of shutdown.timeout and is given up"
+            ),
         }
     }
 }
