@@ -1,6 +1,7 @@
 //! The parts of a program, each made of its settings when it is first asked for.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bastide_auth::{
@@ -48,6 +49,8 @@ pub(crate) struct Parts {
     database: OnceCell<Database>,
     tenants: OnceCell<TenantDb>,
     store: OnceCell<Store>,
+    /// Whether anything but the cache, which helps itself, works with the store.
+    needs_store: AtomicBool,
     cache: OnceCell<Cache>,
 }
 
@@ -74,6 +77,7 @@ impl Parts {
             database: OnceCell::new(),
             tenants: OnceCell::new(),
             store: OnceCell::new(),
+            needs_store: AtomicBool::new(false),
             cache: OnceCell::new(),
         }
     }
@@ -177,7 +181,17 @@ impl Parts {
         self.tenants.get_or_try_init(open).await
     }
 
+    /// Whether calls fail while the store is away.
+    pub(crate) fn needs_store(&self) -> bool {
+        self.needs_store.load(Ordering::Relaxed)
+    }
+
     pub(crate) async fn store(&self) -> Result<&Store, StartError> {
+        self.needs_store.store(true, Ordering::Relaxed);
+        self.opened_store().await
+    }
+
+    async fn opened_store(&self) -> Result<&Store, StartError> {
         let open = async || {
             let settings = &self.settings.store;
             let url = match (&settings.url, self.is_serving) {
@@ -206,7 +220,7 @@ impl Parts {
     pub(crate) async fn cache(&self) -> Result<&Cache, StartError> {
         let open = async || {
             let options = self.settings.cache.options(self.program.name);
-            let cache = Cache::new(self.store().await?, options).await?;
+            let cache = Cache::new(self.opened_store().await?, options).await?;
             cache.expose(&self.metrics);
             Ok(cache)
         };

@@ -43,10 +43,16 @@ pub(crate) fn of(app: &mut App, started: &Arc<AtomicBool>) -> Health {
     }
     if let Some(store) = parts.used_store() {
         let store = store.clone();
-        health = health.with(configured(Indicator::new("store", move || {
+        let indicator = configured(Indicator::new("store", move || {
             let store = store.clone();
             async move { asked("store", store.ping().await) }
-        })));
+        }));
+        // Caches and limits help themselves for a while: that is no reason to send callers away.
+        health = health.with(if parts.needs_store() {
+            indicator
+        } else {
+            indicator.optional()
+        });
     }
     std::mem::take(&mut app.indicators)
         .into_iter()

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::app::{App, Hook, Work};
 use crate::error::StartError;
 use crate::notify;
+use crate::parts::Parts;
 use crate::readiness;
 use crate::settings::OpsListen;
 use crate::signals::Signals;
@@ -45,25 +46,26 @@ pub(crate) async fn run(
     let shutdown = &settings.shutdown;
     let limit = shutdown.delay.saturating_add(shutdown.timeout);
     let mut signals = Signals::listen(limit, app.lines.clone())?;
+    // What is wrong with the configuration is said before anybody listens, and each part that calls need is looked at.
+    let dispatcher = dispatcher(&mut app, registry).await?;
     let started = Arc::new(AtomicBool::new(false));
     let health = Arc::new(readiness::of(&mut app, &started));
     let ops = operators_endpoints(&app, &health).await?;
 
+    let hooks = std::mem::take(&mut app.warm_up);
     let start = async {
         tables::prepare(&parts).await?;
-        let entry = entry(&mut app, registry, &health).await?;
-        warm_up(std::mem::take(&mut app.warm_up)).await?;
-        anyhow::Ok(entry)
+        warm_up(hooks).await
     };
-    let entry = tokio::select! {
-        entry = start => entry?,
+    tokio::select! {
+        started = start => started?,
         signal = signals.first() => {
             tracing::info!(signal, "stopping before the start was over");
             notify::stopping();
             return Ok(());
         }
-    };
-    let mut server = Server::new(entry);
+    }
+    let mut server = Server::new(entry(&parts, dispatcher, &health)?);
     let address = server.listen(settings.http.listen).await;
     let address = address.map_err(StartError::from)?;
     if let Some(socket) = &settings.http.socket {
@@ -116,12 +118,8 @@ async fn operators_endpoints(
     Ok(Some(server))
 }
 
-/// What answers callers.
-async fn entry(
-    app: &mut App,
-    registry: Registry,
-    health: &Arc<Health>,
-) -> Result<HttpEntry, StartError> {
+/// What decides about calls, with the parts that it needs for that.
+async fn dispatcher(app: &mut App, registry: Registry) -> Result<Dispatcher, StartError> {
     let parts = &app.parts;
     let needs_cache = registry.entries().iter().any(|entry| {
         let method = entry.method();
@@ -132,23 +130,31 @@ async fn entry(
     } else {
         None
     };
-    let http = &parts.settings.http;
     let mut dispatcher = Dispatcher::new(registry, &parts.metrics, cache)?
         .service_keys(parts.service_keys()?)
         .limiter(parts.limiter()?)
-        .timeout(http.request_timeout);
+        .timeout(parts.settings.http.request_timeout);
     if let Some(verifier) = parts.verifier(app.sessions.take()).await? {
         dispatcher = dispatcher.verifier(verifier);
     }
     let limits = &parts.settings.rate_limit;
-    dispatcher = if limits.enabled {
+    Ok(if limits.enabled {
         match &limits.rule {
             Some(rule) => dispatcher.default_limit(rule.clone()),
             None => dispatcher,
         }
     } else {
         dispatcher.without_limits()
-    };
+    })
+}
+
+/// What answers callers.
+fn entry(
+    parts: &Parts,
+    dispatcher: Dispatcher,
+    health: &Arc<Health>,
+) -> Result<HttpEntry, StartError> {
+    let http = &parts.settings.http;
     let options = HttpOptions {
         max_body: usize::try_from(http.max_body).unwrap_or(usize::MAX),
         header_timeout: http.header_timeout,
@@ -218,7 +224,7 @@ async fn stop(
     let for_calls = if hooks.is_empty() {
         timeout
     } else {
-        timeout - timeout / SHARE_OF_HOOKS
+        timeout.saturating_sub(timeout / SHARE_OF_HOOKS)
     };
     let (drained, ()) = tokio::join!(server.drain(for_calls), children.stop(for_calls));
     if drained == Drain::CutOff {

@@ -1,6 +1,6 @@
 //! A program for tests of the life of programs: what it does at its start, its end and in its calls is said by its configuration.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +28,7 @@ struct Plan {
     /// What the worker does: `stay`, `end`, `fail` or `block`. Without, there is none.
     worker: Option<String>,
     /// Signs and binds accounts' tokens.
-    key: Option<String>,
+    key: Option<Secret>,
 }
 
 fn main() -> ExitCode {
@@ -47,7 +47,7 @@ async fn body(app: App) -> Result<()> {
         app = app.service(rows);
     }
     if plan.accounts {
-        app = with_accounts(app, plan.key.as_deref().unwrap_or_default()).await?;
+        app = with_accounts(app, &plan.key.unwrap_or_default()).await?;
     }
     let (warm_up, wind_down) = (plan.warm_up, plan.wind_down);
     app = app
@@ -65,17 +65,14 @@ async fn body(app: App) -> Result<()> {
 }
 
 /// Accounts, and the user `ada@example.org` in the tenant `acme`.
-async fn with_accounts(app: App, key: &str) -> Result<App> {
-    let key = Secret::new(key);
-    let issuer = Issuer::new(SigningKey::hs256(&key)?);
+async fn with_accounts(app: App, key: &Secret) -> Result<App> {
+    let issuer = Issuer::new(SigningKey::hs256(key)?);
     let acme = TenantId::parse("acme")?;
     let options = accounts::Options {
         registration: Registration::Open(vec![acme]),
         ..accounts::Options::default()
     };
-    let accounts: Accounts = app
-        .accounts(issuer, BindingKey::new(&key)?, options)
-        .await?;
+    let accounts: Accounts = app.accounts(issuer, BindingKey::new(key)?, options).await?;
     let registry = accounts.registry();
     Ok(app.service(accounts.service()?).check_sessions(registry))
 }
@@ -99,22 +96,16 @@ async fn told(who: &'static str, what: Option<String>) -> Result<()> {
     Ok(())
 }
 
-fn work(
-    who: &'static str,
-    what: String,
-    mut stop: Stop,
-) -> impl Future<Output = Result<()>> + Send {
-    async move {
-        match what.as_str() {
-            "stay" => stop.requested().await,
-            "end" => return Ok(()),
-            "fail" => anyhow::bail!("the mail server is away"),
-            "block" => block(),
-            other => anyhow::bail!("`{other}` is nothing that a worker can do"),
-        }
-        tracing::info!("worker {who} is done");
-        Ok(())
+async fn work(who: &'static str, what: String, mut stop: Stop) -> Result<()> {
+    match what.as_str() {
+        "stay" => stop.requested().await,
+        "end" => return Ok(()),
+        "fail" => anyhow::bail!("the mail server is away"),
+        "block" => block(),
+        other => anyhow::bail!("`{other}` is nothing that a worker can do"),
     }
+    tracing::info!("worker {who} is done");
+    Ok(())
 }
 
 /// Holds every thread of the runtime.

@@ -111,10 +111,7 @@ impl Rows {
     #[rpc(auth, invalidates("note:{id}"))]
     async fn write(&self, cx: &Cx, id: Uuid, text: String) -> Result<(), NoteError> {
         if self.notes.find(cx, id).await?.is_some() {
-            let patch = NotePatch {
-                text: Some(text),
-                ..NotePatch::default()
-            };
+            let patch = NotePatch { text: Some(text) };
             self.notes.patch(cx, id, patch).await?;
         } else {
             self.notes.insert(cx, Note { id, text }).await?;

@@ -2,6 +2,7 @@
 
 mod http;
 mod program;
+pub(crate) mod scene;
 
 pub(crate) use http::{Connection, Response, call, get};
 pub(crate) use program::{Ended, PATIENCE, Plan, Program, signal_to};

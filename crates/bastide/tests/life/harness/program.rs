@@ -55,6 +55,15 @@ impl Plan {
         self
     }
 
+    /// Another in the same folder, with this variable.
+    pub(crate) fn clone_with(&self, name: &str, value: &str) -> Self {
+        let plan = Self {
+            variables: self.variables.clone(),
+            folder: self.folder.clone(),
+        };
+        plan.with(name, value)
+    }
+
     /// Where the program runs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -68,7 +77,7 @@ impl Plan {
     pub(crate) fn start_with(&self, arguments: &[&str]) -> Program {
         let folder = self.folder.path();
         let taken = |number: &usize| folder.join(format!("{number}.out")).exists();
-        let number = (0..).find(|number| !taken(number)).unwrap();
+        let number = (0..1_000_usize).find(|number| !taken(number)).unwrap();
         let create = |ending| File::create(folder.join(format!("{number}.{ending}"))).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_bastide-test-program"))
             .args(arguments)
