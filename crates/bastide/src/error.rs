@@ -29,6 +29,15 @@ pub enum StartError {
          (development alone uses memory)"
     )]
     NoStore,
+    /// Methods have to know who calls, and nothing is named by which that could be told.
+    #[error(
+        "`{entry}` has to know who calls, and no keys are named by which tokens are verified; set auth.secret, auth.jwks_url, \
+         auth.public_key_file or auth.service_keys (development alone starts without)"
+    )]
+    NoKeys {
+        /// The first of those methods and routes.
+        entry: String,
+    },
     /// Work across tenants was asked for, and no role that may do it is named.
     #[error("database.across_url is not set; it names the role that may look across tenants")]
     NoAcross,

@@ -182,6 +182,7 @@ where
                     StartError::Configuration(_)
                         | StartError::NoDatabase
                         | StartError::NoStore
+                        | StartError::NoKeys { .. }
                         | StartError::NoAcross
                         | StartError::NoWorker { .. }
                 )
@@ -218,7 +219,13 @@ fn start_log(command: &Command, settings: &LogSettings) -> anyhow::Result<Lines>
     reason = "the log may not be there yet, and an operator looks here first"
 )]
 fn say_and_end(error: &anyhow::Error, code: u8) -> ExitCode {
-    // With all causes in one line, as everything that is read by people and programs alike.
-    eprintln!("error: {error:#}");
+    // With all causes in one line, as everything that is read by people and programs alike. Some tell theirs themselves.
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    eprintln!("error: {told}");
     ExitCode::from(code)
 }

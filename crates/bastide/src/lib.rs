@@ -32,6 +32,7 @@ pub use bastide_client as client;
 pub use bastide_config as config;
 pub use bastide_context as context;
 pub use bastide_db as db;
+pub use bastide_health as health;
 pub use bastide_limit as limit;
 #[doc(inline)]
 pub use bastide_macros::main;

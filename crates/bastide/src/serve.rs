@@ -121,6 +121,7 @@ async fn operators_endpoints(
 /// What decides about calls, with the parts that it needs for that.
 async fn dispatcher(app: &mut App, registry: Registry) -> Result<Dispatcher, StartError> {
     let parts = &app.parts;
+    callers_can_be_known(parts, &registry)?;
     let needs_cache = registry.entries().iter().any(|entry| {
         let method = entry.method();
         method.cached().is_some() || method.invalidates().next().is_some()
@@ -172,6 +173,35 @@ fn entry(
         entry = entry.with_ops(ops)?;
     }
     Ok(entry)
+}
+
+/// Without keys every call but the public ones would be refused, for ever.
+fn callers_can_be_known(parts: &Parts, registry: &Registry) -> Result<(), StartError> {
+    let auth = &parts.settings.auth;
+    if auth.keys.is_some() || !auth.service_keys.is_empty() {
+        return Ok(());
+    }
+    // The report of health is for services alone, of which there need be none.
+    let methods = registry.entries().iter();
+    let methods = methods.filter(|entry| entry.service() != "health");
+    let methods = methods.map(|entry| (entry.full_name(), entry.method().access()));
+    let routes = registry.routes().iter();
+    let routes = routes.map(|entry| (entry.full_name(), entry.route().access()));
+    let Some((entry, _)) = methods
+        .chain(routes)
+        .find(|(_, access)| !access.is_public())
+    else {
+        return Ok(());
+    };
+    if !parts.environment.is_lenient() {
+        let entry = entry.to_owned();
+        return Err(StartError::NoKeys { entry });
+    }
+    tracing::warn!(
+        entry,
+        "nobody can call it: no keys are named by which tokens are verified (auth.secret)"
+    );
+    Ok(())
 }
 
 /// Each hook in order.
