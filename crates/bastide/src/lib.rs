@@ -45,3 +45,8 @@ pub use {anyhow, schemars, serde, serde_json, tokio, tracing};
 
 /// What a program's function gives: any error ends it, with all its causes on one line.
 pub type Result<T, E = anyhow::Error> = std::result::Result<T, E>;
+
+/// The guide's examples are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/services.md")]
+struct Guide;

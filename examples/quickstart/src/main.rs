@@ -49,17 +49,17 @@ impl From<RepoError> for UserError {
 }
 
 struct Users {
-    users: Repo<User>,
+    rows: Repo<User>,
     created: Arc<Counter>,
     find_seconds: Arc<Histogram>,
 }
 
 #[service(name = "users", version = "1.0.0")]
 impl Users {
-    fn new(users: Repo<User>, metrics: &Metrics) -> Self {
+    fn new(rows: Repo<User>, metrics: &Metrics) -> Self {
         let find_help = "Time to find a user that was not kept";
         Self {
-            users,
+            rows,
             created: metrics.counter("users_created", "Users that were made"),
             find_seconds: metrics.histogram("users_find_seconds", find_help, LATENCY),
         }
@@ -70,7 +70,7 @@ impl Users {
     #[get("/users/{id}")]
     async fn find(&self, cx: &Cx, id: Uuid) -> Result<User, UserError> {
         let started = Instant::now();
-        let found = self.users.find(cx, id).await?;
+        let found = self.rows.find(cx, id).await?;
         self.find_seconds.observe_time(started.elapsed());
         found.ok_or(UserError::NotFound)
     }
@@ -90,7 +90,7 @@ impl Users {
         if let Some(search) = search {
             query = query.filter(User::NAME.contains(search));
         }
-        Ok(self.users.list(cx, query).await?.rows)
+        Ok(self.rows.list(cx, query).await?.rows)
     }
 
     /// A new user.
@@ -104,7 +104,7 @@ impl Users {
             name,
             version: 0, // the repository counts
         };
-        let user = self.users.insert(cx, user).await?;
+        let user = self.rows.insert(cx, user).await?;
         self.created.add(1);
         Ok(user)
     }
@@ -121,14 +121,14 @@ impl Users {
         patch: UserPatch,
     ) -> Result<User, UserError> {
         patch.email.as_deref().map_or(Ok(()), check_address)?;
-        Ok(self.users.patch_version(cx, id, version, patch).await?)
+        Ok(self.rows.patch_version(cx, id, version, patch).await?)
     }
 
     /// Takes a user away; the row stays, marked as deleted.
     #[rpc(auth(role = "admin"), limit = "100/min", invalidates("user:{id}"))]
     #[delete("/users/{id}")]
     async fn remove(&self, cx: &Cx, id: Uuid) -> Result<(), UserError> {
-        Ok(self.users.delete(cx, id).await?)
+        Ok(self.rows.delete(cx, id).await?)
     }
 }
 
