@@ -19,6 +19,8 @@ const START: &str = "cargo run --release -- gateway";
 const SKIPPED: &[&str] = &[
     // This is what runs the tests.
     "cargo xtask test",
+    // What it makes is shown by the tests of it, in `author/new.rs`.
+    "cargo run --release -- new orders",
     // It writes where the machine's programs are; what it asks for is shown by the tests of upgrades.
     r#"install target/release/bastide /usr/local/bin/bastide && kill -USR2 "$(pidof bastide)""#,
 ];
@@ -149,9 +151,11 @@ fn every_other_block_is_known() {
         .filter(|(language, _)| *language != "sh")
         .map(|(_, text)| *text)
         .collect();
-    let [usage, unit] = others[..] else {
+    // The program is compiled and served by `author/page.rs`.
+    let [program, usage, unit] = others[..] else {
         panic!("a block that nobody checks: {others:?}");
     };
+    assert!(program.starts_with("use bastide::prelude::*;\n"));
     assert!(
         unit.contains("\nExecStart=/usr/local/bin/bastide gateway\n"),
         "{unit}"
@@ -176,10 +180,11 @@ fn every_other_block_is_known() {
             .collect();
         help(&command);
     }
-    let known = help(&["gateway"]);
+    let flagged: [&[&str]; 4] = [&["gateway"], &["new"], &["routes"], &["client", "rust"]];
+    let known = flagged.map(help).concat();
     let known: Vec<&str> = known.split_whitespace().collect();
     let flags = usage
-        .split(['[', ' ', '\n'])
+        .split(['[', ']', ' ', '\n'])
         .filter(|word| word.starts_with("--"));
     for flag in flags {
         assert!(known.contains(&flag), "{flag} is not among {known:?}");
