@@ -166,10 +166,9 @@ impl ApiError for AccountError {
         const SOON: Duration = Duration::from_secs(1);
         let Declared { status, code } = self.declared();
         match self {
-            Self::Input { field, message } => Problem::invalid_input(vec![FieldError {
-                field: field.to_owned(),
-                message,
-            }]),
+            Self::Input { field, message } => {
+                Problem::invalid_input(vec![FieldError::new(field, message)])
+            }
             Self::TooManyAttempts { retry_after } => {
                 Problem::new(status, code, self.to_string()).retry_after(retry_after)
             }

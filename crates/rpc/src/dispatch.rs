@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bastide_auth::{AuthError, Identity, ServiceKeys, TenantId, Verifier};
+use bastide_auth::{AuthError, Identity, Policy, ServiceKeys, TenantId, Verifier};
 use bastide_cache::Cache;
 use bastide_config::Secret;
-use bastide_context::{Call, DeadlinePassed};
+use bastide_context::{Call, DeadlinePassed, Refused};
 use bastide_limit::{Limiter, Quota};
 use bastide_telemetry::metrics::Registry as MetricsRegistry;
 use bastide_telemetry::otlp::Exporter;
@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::access::Access;
+use crate::attempts::Attempts;
 use crate::caching::Invalidation;
 use crate::http::{Fault, HttpMetrics, RawRequest, RawResponse};
 use crate::input;
@@ -108,6 +109,8 @@ pub struct Dispatcher {
     registry: Registry,
     verifier: Option<Verifier>,
     service_keys: ServiceKeys,
+    attempts: Option<Attempts>,
+    refusal: fn(&AuthError) -> Problem,
     limits: Limits,
     default_limit: Option<LimitRule>,
     is_limited: bool,
@@ -146,6 +149,8 @@ impl Dispatcher {
             registry,
             verifier: None,
             service_keys: ServiceKeys::default(),
+            attempts: None,
+            refusal: |error| error.into(),
             limits: Limits::new(Limiter::local()),
             default_limit: None,
             is_limited: true,
@@ -164,6 +169,19 @@ impl Dispatcher {
     /// Which service keys are known.
     pub fn service_keys(mut self, keys: ServiceKeys) -> Self {
         self.service_keys = keys;
+        self
+    }
+
+    /// Counts wrong tokens and service keys by address. Unless said otherwise they are not counted.
+    pub fn attempts(mut self, attempts: Attempts) -> Self {
+        self.attempts = Some(attempts);
+        self
+    }
+
+    /// What is told to callers who are not known, for a service whose codes and texts are older than these; unless said otherwise
+    /// what [`Problem::from`] makes of the error.
+    pub fn refusal(mut self, refusal: fn(&AuthError) -> Problem) -> Self {
+        self.refusal = refusal;
         self
     }
 
@@ -392,12 +410,16 @@ impl Dispatcher {
         call.remaining()?;
         let deadline = call.clone();
         let line = pin!(async {
-            let identity = self.identify(credentials, door.access.is_public()).await;
+            let identity = self.verify(credentials, door.access.is_public()).await;
             let known = identity.as_ref().ok().and_then(Option::as_ref);
             let call = self.spans.decide(call, known);
             noted.call = self.spans.watched(&call);
-            let identity = identity?;
-            door.access.admit(identity.as_ref())?;
+            let identity = identity.map_err(|error| self.refuse(&error, peer))?;
+            let admitted = door.access.admit(identity.as_ref());
+            admitted.map_err(|refused| match refused {
+                Refused::Stranger(error) => (self.refusal)(&error),
+                Refused::Denied(denied) => denied.into(),
+            })?;
             let proof = proof().await?;
             if let Some((name, rule)) = self.rule_of(&door) {
                 let counted = self.limits.count(name, rule, identity.as_ref(), peer).await;
@@ -452,12 +474,64 @@ impl Dispatcher {
         own.or_else(default).filter(|_| self.is_limited)
     }
 
-    /// Who the caller is. At a public entry bad credentials are no credentials: who signs in again still has the old ones.
+    /// The verdict about a caller where no entry is.
+    pub(crate) async fn admit(
+        &self,
+        policy: Policy,
+        credentials: &Credentials,
+        call: Call,
+        peer: Option<IpAddr>,
+    ) -> Result<(), Problem> {
+        let door = Door {
+            name: "*",
+            number: usize::MAX,
+            access: &Access::Known(policy),
+            limit: None,
+            timeout: None,
+        };
+        let caller = Caller {
+            credentials,
+            call,
+            peer,
+        };
+        self.pass(door, caller, &mut Noted::default(), async |_, _| Ok(()))
+            .await
+    }
+
+    /// Who the caller of a stream still is.
     pub(crate) async fn identify(
         &self,
         credentials: &Credentials,
-        is_public: bool,
     ) -> Result<Option<Identity>, Problem> {
+        let identity = self.verify(credentials, false).await;
+        identity.map_err(|error| (self.refusal)(&error))
+    }
+
+    /// What the bearer of wrong credentials is told.
+    fn refuse(&self, error: &AuthError, peer: Option<IpAddr>) -> Problem {
+        let is_guess = matches!(error, AuthError::Invalid(_) | AuthError::ServiceKey);
+        let Some(attempts) = self.attempts.as_ref().filter(|_| is_guess) else {
+            return (self.refusal)(error);
+        };
+        match attempts.count(peer) {
+            None => {
+                let peer = peer.map(tracing::field::display);
+                tracing::warn!(peer, "wrong credentials were shown");
+                (self.refusal)(error)
+            }
+            Some(wait) => {
+                let detail = "too much that is wrong came from this address; wait as long as `Retry-After` says";
+                Problem::new(429, "too_many_attempts", detail).retry_after(wait)
+            }
+        }
+    }
+
+    /// Who the caller is. At a public entry bad credentials are no credentials: who signs in again still has the old ones.
+    async fn verify(
+        &self,
+        credentials: &Credentials,
+        is_public: bool,
+    ) -> Result<Option<Identity>, AuthError> {
         let found = match (credentials, &self.verifier) {
             (Credentials::None, _) => return Ok(None),
             (Credentials::Bearer(token), Some(verifier)) => verifier.verify(token.expose()).await,
@@ -478,7 +552,7 @@ impl Dispatcher {
                     code = error.code(),
                     "credentials were refused"
                 );
-                Err(error.into())
+                Err(error)
             }
         }
     }

@@ -7,9 +7,12 @@ mod body;
 mod conditions;
 mod content;
 mod cors;
+mod credentials;
 mod drain;
+mod entity_tag;
 mod head;
 mod observe;
+mod opening;
 mod own;
 mod range;
 mod request;
@@ -24,11 +27,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bastide_auth::Policy;
 use bastide_config::network::TrustedPeers;
 use bastide_context::Call;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method as Verb, Request, Response, header};
+use http::{HeaderMap, Method as Verb, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as IncomingBody;
 use serde_json::{Map, Value};
@@ -52,6 +56,8 @@ pub(crate) use body::Fault;
 pub use body::{BodyStream, RawBody};
 pub use content::Content;
 pub use cors::{Cors, CorsError};
+pub use credentials::CredentialFields;
+pub use entity_tag::EntityTag;
 pub(crate) use observe::HttpMetrics;
 pub use request::{RawHead, RawRequest};
 pub use response::RawResponse;
@@ -101,6 +107,19 @@ pub struct HttpOptions {
     pub cors: Option<Cors>,
     /// From which time on the log line of a request is a warning; 1 s. `None`: none is.
     pub slow_request: Option<Duration>,
+    /// Where callers show who they are.
+    pub credentials: CredentialFields,
+    /// Who may learn what is not there: unknown paths, and other HTTP methods at paths without a public entry, are told to those
+    /// alone whom this policy admits. `None`: to everybody.
+    pub closed: Option<Policy>,
+    /// How a request is called in `X-Request-Id` of its answer, in its problem document and in its line of the log, made of its
+    /// head; for programs in front that have ids of another form. Items of batches and streams have the id of their call all the
+    /// same. `None`: by its id, 32 hexadecimal digits.
+    pub request_name: Option<fn(&HeaderMap) -> String>,
+    /// Fields that stand on every response which has none of their name; none.
+    pub fields: HeaderMap,
+    /// Whether HTTP/2 is spoken with clients that begin with it; yes.
+    pub http2: bool,
 }
 
 impl Default for HttpOptions {
@@ -124,6 +143,11 @@ impl Default for HttpOptions {
             proxy_on_unix_socket: false,
             cors: None,
             slow_request: Some(Duration::from_secs(1)),
+            credentials: CredentialFields::default(),
+            closed: None,
+            request_name: None,
+            fields: HeaderMap::new(),
+            http2: true,
         }
     }
 }
@@ -173,7 +197,8 @@ impl HttpEntry {
 
     /// Describes the methods at `GET /openapi.json`, for everybody, under this title and version.
     pub fn described(mut self, title: &str, version: &str) -> Self {
-        let document = openapi(self.dispatcher.registry(), title, version);
+        let mut document = openapi(self.dispatcher.registry(), title, version);
+        self.options.credentials.describe_in(&mut document);
         self.document = Some(document.to_string().into());
         self
     }
@@ -208,7 +233,8 @@ impl HttpEntry {
             + Send
             + 'static,
     {
-        let id = call.request_id();
+        let id = call.request_id().to_text();
+        let id = head.name.as_deref().unwrap_or(id.as_str());
         let is_head = parts.method == Verb::HEAD;
         let cors = self.options.cors.as_ref();
         // Asked by a browser and not by its user, so without credentials and before any policy.
@@ -230,6 +256,11 @@ impl HttpEntry {
         let mut response = answer.into_response(id, is_head);
         if let Some(cors) = cors {
             cors.put(parts.headers.get(header::ORIGIN), response.headers_mut());
+        }
+        for (name, value) in &self.options.fields {
+            if !response.headers().contains_key(name) {
+                response.headers_mut().append(name, value.clone());
+            }
         }
         let (status, slow) = (response.status().as_u16(), self.options.slow_request);
         let metrics = self.dispatcher.http_metrics();
@@ -260,8 +291,10 @@ impl HttpEntry {
     {
         let path = parts.uri.path();
         let registry = self.dispatcher.registry();
-        if let Some(name) = path.strip_prefix("/rpc/") {
+        let has_methods = !registry.entries().is_empty();
+        if let Some(name) = path.strip_prefix("/rpc/").filter(|_| has_methods) {
             let Some(entry) = registry.find(name) else {
+                self.lets_learn(head, &call).await?;
                 return Err(Problem::new(
                     404,
                     "method_not_found",
@@ -286,7 +319,7 @@ impl HttpEntry {
             *seen = Seen::Server(path);
             return self.ops(ops, path, parts).await;
         }
-        if path == "/rpc" {
+        if path == "/rpc" && has_methods {
             *seen = Seen::Batch;
             if parts.method != Verb::POST {
                 return Ok(Answer::other_verb(&parts.method, [&Verb::POST]));
@@ -313,11 +346,27 @@ impl HttpEntry {
                 });
                 Ok(self.call(entry, input, head, call.clone()).await)
             }
-            Err(others) if others.is_empty() => {
-                Err(Problem::new(404, "not_found", "nothing is at this path"))
+            Err(others) => {
+                if !others.is_public {
+                    self.lets_learn(head, &call).await?;
+                }
+                if others.verbs.is_empty() {
+                    return Err(Problem::new(404, "not_found", "nothing is at this path"));
+                }
+                Ok(Answer::other_verb(&parts.method, others.verbs))
             }
-            Err(others) => Ok(Answer::other_verb(&parts.method, others)),
         }
+    }
+
+    /// Whether this caller may learn what is not here.
+    async fn lets_learn(&self, head: &Head, call: &Call) -> Result<(), Problem> {
+        let Some(policy) = self.options.closed else {
+            return Ok(());
+        };
+        let admitted = self
+            .dispatcher
+            .admit(policy, &head.credentials, call.clone(), head.peer);
+        admitted.await
     }
 
     async fn ops(&self, ops: &Ops, path: &str, parts: &Parts) -> Result<Answer, Problem> {

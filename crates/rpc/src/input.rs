@@ -61,10 +61,7 @@ fn wrong_member(path: String, error: &serde_json::Error) -> Problem {
         .rsplit_once(" at line ")
         .map_or(message.as_str(), |(text, _)| text);
     let field = if path == "." { String::new() } else { path };
-    Problem::invalid_input(vec![FieldError {
-        field,
-        message: message.to_owned(),
-    }])
+    Problem::invalid_input(vec![FieldError::new(field, message)])
 }
 
 #[cfg(test)]

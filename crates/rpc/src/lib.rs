@@ -65,6 +65,7 @@
 extern crate self as bastide_rpc;
 
 mod access;
+mod attempts;
 mod caching;
 mod declared;
 mod dispatch;
@@ -88,21 +89,22 @@ mod spans;
 mod stream;
 
 pub use access::Access;
+pub use attempts::Attempts;
 #[doc(inline)]
 pub use bastide_macros::{ApiError, api, service};
 pub use caching::Cached;
 pub use dispatch::{Credentials, Dispatcher, Invocation, Outcome};
 pub use files::{FileError, Files};
 pub use http::{
-    Body, BodyStream, Broken, Content, Cors, CorsError, Drain, HttpEntry, HttpOptions, RawBody,
-    RawHead, RawRequest, RawResponse, ServeError, Server,
+    Body, BodyStream, Broken, Content, Cors, CorsError, CredentialFields, Drain, EntityTag,
+    HttpEntry, HttpOptions, RawBody, RawHead, RawRequest, RawResponse, ServeError, Server,
 };
 pub use into_service::IntoService;
 pub use limit::{LimitRule, LimitTextError};
 pub use method::{Guarded, Method, One, OneOrMany, Outline};
 pub use openapi::openapi;
 pub use ops::{Ops, health_service, health_service_for};
-pub use problem::{ApiError, Declared, FieldError, Problem};
+pub use problem::{ApiError, Declared, FieldError, Position, Problem};
 pub use rest::Rest;
 pub use route::{GuardedRoute, Route, RouteEntry, RouteOutline, SignedRoute};
 pub use service::{Entry, Listed, Registry, RegistryError, Service};

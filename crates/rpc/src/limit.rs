@@ -291,5 +291,6 @@ mod tests {
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         // As a socket for both versions has it.
         assert_ne!(of("::ffff:192.0.2.1"), of("::ffff:192.0.2.2"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
     }
 }

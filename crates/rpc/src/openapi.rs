@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::access::Access;
 use crate::method::Method;
 use crate::problem::Declared;
-use crate::rest::Rest;
+use crate::rest::{Rest, any};
 use crate::route::{RouteEntry, Shape};
 use crate::service::{Entry, Registry};
 
@@ -41,7 +41,8 @@ pub fn openapi(registry: &Registry, title: &str, version: &str) -> Value {
             );
         }
     }
-    for entry in registry.routes() {
+    let named = |entry: &&RouteEntry| *entry.route().rest().verb() != any();
+    for entry in registry.routes().iter().filter(named) {
         let rest = entry.route().rest();
         let verb = rest.verb().as_str().to_ascii_lowercase();
         put(

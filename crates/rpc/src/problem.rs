@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bastide_auth::{AuthError, Denied};
 use bastide_context::{DeadlinePassed, Refused};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
 /// One answer that is not the one which was asked for. It says nothing about the inside of the process.
@@ -17,6 +18,8 @@ pub struct Problem {
     errors: Vec<FieldError>,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    /// Boxed, as few problems have any and every result carries the place for it.
+    fields: Option<Box<HeaderMap>>,
 }
 
 /// One wrong member of an input.
@@ -26,6 +29,35 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong with it.
     pub message: String,
+    /// Where it stands in the text, if the input is a document that people write; in JSON as `line` and `column`.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+}
+
+/// A place in a text; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// Line.
+    pub line: usize,
+    /// Column.
+    pub column: usize,
+}
+
+impl FieldError {
+    /// This member (`address.lines[2]`, empty for the whole) and what is wrong with it.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+            position: None,
+        }
+    }
+
+    /// The same with its place in the text.
+    pub fn at(mut self, position: Position) -> Self {
+        self.position = Some(position);
+        self
+    }
 }
 
 /// A problem that an entry may answer with, for its description.
@@ -142,6 +174,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             challenge: None,
+            fields: None,
         }
     }
 
@@ -156,13 +189,25 @@ impl Problem {
 
     /// The input is not what the method takes.
     pub fn invalid_input(errors: Vec<FieldError>) -> Self {
-        let mut problem = Self::new(
+        Self::new(
             400,
             "validation_failed",
             "the input is not valid; `errors` says where",
-        );
-        problem.errors = errors;
-        problem
+        )
+        .with_errors(errors)
+    }
+
+    /// The same, with the members of the input that it is about.
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// The same with this header field, as `ETag` or `Accept`, where the answer is one to an HTTP request of its own; another one
+    /// of the name is replaced. Fields that the server writes stay the server's.
+    pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.get_or_insert_default().insert(name, value);
+        self
     }
 
     /// When it is worth trying again, in whole seconds: the field `Retry-After`, and the document's member `retryAfter`, for calls
@@ -201,6 +246,10 @@ impl Problem {
     pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
         let wait = self.retry_after?;
         Some(wait.as_millis().div_ceil(1_000).max(1) as u64)
+    }
+
+    pub(crate) fn fields(&self) -> Option<&HeaderMap> {
+        self.fields.as_deref()
     }
 
     pub(crate) fn challenge(&self) -> Option<&'static str> {
@@ -242,6 +291,12 @@ impl Problem {
 
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
+        (&error).into()
+    }
+}
+
+impl From<&AuthError> for Problem {
+    fn from(error: &AuthError) -> Self {
         let mut problem = Self::new(error.status(), error.code(), error.to_string());
         problem.challenge = error.challenge();
         if problem.status == 503 {

@@ -7,6 +7,11 @@ use serde_json::{Map, Number, Value};
 use crate::method::Method;
 use crate::problem::{FieldError, Problem};
 
+/// What stands for every HTTP method. It is a word that HTTP allows as one, and a request that has it is one of the many.
+pub(crate) fn any() -> Verb {
+    Verb::from_bytes(b"*").expect("a star is among the characters of a token")
+}
+
 /// An HTTP method and a path with `{members}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rest {
@@ -121,10 +126,7 @@ impl Members {
                 (Kind::List(_), _) => drop(from_query.insert(name, Value::Array(vec![value]))),
                 (_, None) => drop(from_query.insert(name, value)),
                 // Of two values somebody would take the one and somebody the other.
-                (_, Some(_)) => errors.push(FieldError {
-                    field: name,
-                    message: "stands twice in the query".to_owned(),
-                }),
+                (_, Some(_)) => errors.push(FieldError::new(name, "stands twice in the query")),
             }
         }
         input.extend(from_query);
@@ -172,10 +174,10 @@ impl Members {
             }
         };
         value.unwrap_or_else(|| {
-            errors.push(FieldError {
-                field: name.to_owned(),
-                message: format!("expected {expected}; found {text:?}"),
-            });
+            errors.push(FieldError::new(
+                name,
+                format!("expected {expected}; found {text:?}"),
+            ));
             Value::Null
         })
     }

@@ -16,7 +16,7 @@ use crate::access::Access;
 use crate::http::{RawRequest, RawResponse};
 use crate::limit::LimitRule;
 use crate::problem::{ApiError, Declared, Problem};
-use crate::rest::Rest;
+use crate::rest::{Rest, any};
 use crate::signature::{Signature, Verified};
 
 /// A route that is complete. It is made in this order, and in no other:
@@ -123,6 +123,7 @@ struct Terms {
     time: Option<Duration>,
     takes: Option<Shape>,
     gives: Option<Shape>,
+    is_quiet: bool,
 }
 
 /// What a body is, as far as the route says.
@@ -177,6 +178,12 @@ impl Route {
         Self::at(Verb::DELETE, path)
     }
 
+    /// At every HTTP method of this path that has no route of its own there: what the methods mean is the handler's affair. It is
+    /// listed as `*`, and not in the description of the service, whose format has no word for it.
+    pub fn any(path: &'static str) -> RouteOutline {
+        Self::at(any(), path)
+    }
+
     fn at(verb: Verb, path: &'static str) -> RouteOutline {
         RouteOutline {
             rest: Rest::new(verb, path),
@@ -224,6 +231,10 @@ impl Route {
 
     pub(crate) fn gives(&self) -> Option<&Shape> {
         self.terms.gives.as_ref()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.terms.is_quiet
     }
 
     pub(crate) fn behind(&self) -> &Behind {
@@ -284,6 +295,7 @@ impl Terms {
             time: None,
             takes: None,
             gives: None,
+            is_quiet: false,
         }
     }
 }
@@ -330,6 +342,12 @@ impl<S: Scope> GuardedRoute<S> {
     /// it longer or shorter: gigabytes take longer to arrive than an input.
     pub fn within(mut self, time: Duration) -> Self {
         self.terms.time = Some(time);
+        self
+    }
+
+    /// Its requests are told of in the log at the level `debug`, unless they are slow: for what machines ask every few seconds.
+    pub fn quiet(mut self) -> Self {
+        self.terms.is_quiet = true;
         self
     }
 

@@ -10,7 +10,7 @@ use crate::access::Access;
 use crate::caching::Cached;
 use crate::limit::LimitTextError;
 use crate::method::Method;
-use crate::rest::{Members, Rest};
+use crate::rest::{Members, Rest, any};
 use crate::route::{Route, RouteEntry};
 
 /// Methods and routes under one name and version.
@@ -197,6 +197,14 @@ pub(crate) enum AtPath<'a> {
     Route(&'a RouteEntry),
 }
 
+/// What is at a path for other HTTP methods than the request's.
+pub(crate) struct OtherVerbs<'a> {
+    /// In the order in which they were given.
+    pub(crate) verbs: Vec<&'a http::Method>,
+    /// Whether one of the entries is for everybody, so that the path is no secret.
+    pub(crate) is_public: bool,
+}
+
 /// One way in, as it is listed: `POST /rpc/users@1.0.0/find  any identity; for a tenant`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed<'a> {
@@ -270,12 +278,12 @@ impl Registry {
         self.by_name.get(name).map(|number| &self.entries[*number])
     }
 
-    /// What is at this path, and the texts of the path's members as they stand. `Err`: the HTTP methods that are there.
+    /// What is at this path, and the texts of the path's members as they stand.
     pub(crate) fn find_path<'a>(
         &'a self,
         verb: &http::Method,
         path: &'a str,
-    ) -> Result<(AtPath<'a>, matchit::Params<'a, 'a>), Vec<&'a http::Method>> {
+    ) -> Result<(AtPath<'a>, matchit::Params<'a, 'a>), OtherVerbs<'a>> {
         // What answers GET answers HEAD.
         let of = |verb: &http::Method| {
             let found = self.by_path.0.get(verb)?.at(path).ok()?;
@@ -286,15 +294,31 @@ impl Registry {
             Some((at_path, found.params))
         };
         let as_get = (*verb == http::Method::HEAD).then_some(http::Method::GET);
-        of(as_get.as_ref().unwrap_or(verb)).ok_or_else(|| {
-            let others = self
-                .by_path
-                .0
-                .iter()
-                .filter(|(_, router)| router.at(path).is_ok());
-            let mut others: Vec<_> = others.map(|(verb, _)| verb).collect();
-            others.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-            others
+        let found = of(as_get.as_ref().unwrap_or(verb));
+        found.or_else(|| of(&any())).ok_or_else(|| {
+            let mut others: Vec<_> = self.others(path).collect();
+            others.sort_unstable_by_key(|(number, ..)| *number);
+            OtherVerbs {
+                is_public: others.iter().any(|(.., access)| access.is_public()),
+                verbs: others.into_iter().map(|(_, verb, _)| verb).collect(),
+            }
+        })
+    }
+
+    /// What is at a path, whatever the HTTP method.
+    fn others<'a>(
+        &'a self,
+        path: &'a str,
+    ) -> impl Iterator<Item = (usize, &'a http::Method, &'a Access)> {
+        self.by_path.0.iter().filter_map(|(verb, router)| {
+            let (number, access) = match *router.at(path).ok()?.value {
+                Place::Method(number) => (number, self.entries[number].method.access()),
+                Place::Route(number) => {
+                    let entry = &self.routes[number];
+                    (entry.number(), entry.route().access())
+                }
+            };
+            Some((number, verb, access))
         })
     }
 

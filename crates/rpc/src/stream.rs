@@ -170,7 +170,7 @@ impl Caller {
         Box::pin(async move {
             let limit = dispatcher.deadline(None);
             // Never as at a public entry: who was known when the stream began has to stay known.
-            let identity = tokio::time::timeout_at(limit, dispatcher.identify(&credentials, false));
+            let identity = tokio::time::timeout_at(limit, dispatcher.identify(&credentials));
             match identity.await {
                 Ok(identity) => identity.map(drop),
                 Err(_) => Err(AuthError::Unavailable("no answer in time".to_owned()).into()),

@@ -64,10 +64,9 @@ impl ApiError for SettingsError {
         match self {
             Self::Unknown(_) => Problem::new(404, "setting_unknown", detail),
             Self::Stale { .. } => Problem::new(409, "setting_stale", detail),
-            Self::Invalid { reason, .. } => Problem::invalid_input(vec![FieldError {
-                field: "value".to_owned(),
-                message: reason,
-            }]),
+            Self::Invalid { reason, .. } => {
+                Problem::invalid_input(vec![FieldError::new("value", reason)])
+            }
             Self::Deadline(passed) => passed.into(),
             Self::Database(error) if error.is_transient() => {
                 tracing::warn!(%error, "a setting could not be read or changed");

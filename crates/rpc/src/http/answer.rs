@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bastide_limit::Quota;
-use bastide_telemetry::ids::RequestId;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method as Verb, Response, StatusCode};
@@ -17,6 +16,7 @@ use hyper::body::{Body as _, Frame, SizeHint};
 use tracing::instrument::Instrumented;
 use tracing::{Instrument as _, Span};
 
+use super::response::leave_out_the_servers;
 use crate::problem::Problem;
 
 /// The body of a response: whole, or in pieces as they come.
@@ -71,7 +71,6 @@ impl Answer {
             allowed.push("HEAD");
         }
         allowed.push("OPTIONS");
-        allowed.sort_unstable();
         let allowed = allowed.join(", ");
         if verb == Verb::OPTIONS {
             Self::Options(allowed)
@@ -87,13 +86,11 @@ impl Answer {
         }
     }
 
-    pub(super) fn into_response(self, id: RequestId, is_head: bool) -> Response<Body> {
+    pub(super) fn into_response(self, id: &str, is_head: bool) -> Response<Body> {
         let mut fields = HeaderMap::with_capacity(8);
-        let id = id.to_text();
-        fields.insert(
-            REQUEST_ID,
-            HeaderValue::from_str(id.as_str()).expect("digits"),
-        );
+        if let Ok(id) = HeaderValue::from_str(id) {
+            fields.insert(REQUEST_ID, id);
+        }
         // What is for one caller is not for a cache between.
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let result = match self {
@@ -152,7 +149,7 @@ impl Answer {
                 (
                     problem.status(),
                     "application/problem+json",
-                    problem.to_json(id.as_str()).into(),
+                    problem.to_json(id).into(),
                 )
             }
         };
@@ -251,6 +248,11 @@ fn put_allow(fields: &mut HeaderMap, allowed: &str) {
 }
 
 fn put_problem(fields: &mut HeaderMap, problem: &Problem) {
+    if let Some(own) = problem.fields() {
+        let mut own = own.clone();
+        leave_out_the_servers(&mut own);
+        fields.extend(own);
+    }
     if let Some(seconds) = problem.retry_after_seconds() {
         fields.insert(header::RETRY_AFTER, seconds.into());
     }

@@ -76,13 +76,13 @@ pub(super) fn allows_parts(fields: &HeaderMap, validators: &Validators, now: Sys
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Comparison {
+pub(super) enum Comparison {
     Strong,
     Weak,
 }
 
 /// Whether a list of tags, or `*`, names this state.
-fn names(
+pub(super) fn names(
     fields: &HeaderMap,
     name: &HeaderName,
     validators: &Validators,

@@ -1,10 +1,9 @@
 //! What the head of a request says about its call.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bastide_auth::TenantId;
-use bastide_config::Secret;
 use bastide_context::{Call, Caller};
 use bastide_telemetry::ids::{self, RequestId, Sampled, TraceParent};
 use http::request::Parts;
@@ -16,9 +15,6 @@ use crate::dispatch::Credentials;
 use crate::problem::Problem;
 
 // Names that are checked when this is compiled, not for every request.
-/// A service's key, and the tenant for which it acts.
-pub(super) static SERVICE_KEY: HeaderName = HeaderName::from_static("x-service-key");
-static TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 /// How many milliseconds the caller waits.
 static TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,6 +25,8 @@ static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) struct Head {
     pub(super) credentials: Credentials,
     pub(super) request_id: RequestId,
+    /// How the request is called in answers, where that is not its id.
+    pub(super) name: Option<Arc<str>>,
     trace: TraceParent,
     caller: Option<Caller>,
     pub(super) granted: Option<Duration>,
@@ -63,8 +61,9 @@ impl Head {
         });
         let granted = text(fields, &TIMEOUT).and_then(|text| text.parse().ok());
         Self {
-            credentials: credentials(fields),
+            credentials: options.credentials.read(fields),
             request_id,
+            name: options.request_name.map(|name| name(fields).into()),
             trace,
             caller: incoming.map(|place| Caller { place, is_believed }),
             granted: granted.map(Duration::from_millis),
@@ -121,37 +120,6 @@ pub(super) fn expect_json(body: &[u8], is_json: bool) -> Result<(), Problem> {
     Err(Problem::new(415, "unsupported_media_type", detail))
 }
 
-/// Two of a kind, or one of each, are nobody's: of two readers each would take another.
-fn credentials(fields: &HeaderMap) -> Credentials {
-    let tokens = fields.get_all(&header::AUTHORIZATION).iter().count();
-    let keys = fields.get_all(&SERVICE_KEY).iter().count();
-    let tenants = fields.get_all(&TENANT).iter().count();
-    match (tokens, keys) {
-        (0, 0) => Credentials::None,
-        (1, 0) => {
-            let token = text(fields, &header::AUTHORIZATION).and_then(|text| {
-                let (scheme, token) = text.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-            });
-            match token {
-                Some(token) if !token.is_empty() => Credentials::Bearer(Secret::new(token)),
-                _ => Credentials::Unreadable,
-            }
-        }
-        (0, 1) => {
-            let tenant = text(fields, &TENANT).map(TenantId::parse).transpose();
-            match (text(fields, &SERVICE_KEY), tenant) {
-                (Some(key), Ok(tenant)) if tenants <= 1 => Credentials::Service {
-                    key: Secret::new(key),
-                    tenant,
-                },
-                _ => Credentials::Unreadable,
-            }
-        }
-        _ => Credentials::Unreadable,
-    }
-}
-
 pub(super) fn is_json(fields: &HeaderMap) -> bool {
     let kind = text(fields, &header::CONTENT_TYPE).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -160,7 +128,7 @@ pub(super) fn is_json(fields: &HeaderMap) -> bool {
             && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json"))
 }
 
-fn text<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn text<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     fields.get(name)?.to_str().ok()
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct HttpMetrics {
 struct OfRoute {
     verb: &'static str,
     path: Box<str>,
+    /// Whether its requests are told of in the log only where somebody looks for them.
+    is_quiet: bool,
     /// Found once: what most requests end with.
     succeeded: OnceLock<Arc<Histogram>>,
 }
@@ -63,7 +65,7 @@ impl HttpMetrics {
         let other = OfRoute::new(&Verb::GET, OTHER);
         let batch = OfRoute::new(&Verb::POST, "/rpc");
         let websocket = OfRoute::new(&Verb::GET, "websocket");
-        let servers = SERVERS.map(|path| OfRoute::new(&Verb::GET, path));
+        let servers = SERVERS.map(|path| OfRoute::new(&Verb::GET, path).quiet(true));
         let by_rpc = registry.entries().iter().map(|entry| {
             let path = format!("/rpc/{}", entry.full_name());
             OfRoute::new(&Verb::POST, &path)
@@ -76,8 +78,8 @@ impl HttpMetrics {
                 None => OfRoute::new(&Verb::GET, OTHER),
             });
         let routes = registry.routes().iter().map(|entry| {
-            let rest = entry.route().rest();
-            OfRoute::new(rest.verb(), rest.path())
+            let (rest, is_quiet) = (entry.route().rest(), entry.route().is_quiet());
+            OfRoute::new(rest.verb(), rest.path()).quiet(is_quiet)
         });
         let mut all = vec![other, batch, websocket];
         all.extend(servers);
@@ -143,7 +145,7 @@ impl HttpMetrics {
                 peer,
                 "slow request"
             );
-        } else if matches!(seen, Seen::Server(_)) {
+        } else if route.is_quiet {
             tracing::debug!(method = verb, route = path, status, millis, peer, "request");
         } else {
             tracing::info!(method = verb, route = path, status, millis, peer, "request");
@@ -156,8 +158,14 @@ impl OfRoute {
         Self {
             verb: known(verb),
             path: path.into(),
+            is_quiet: false,
             succeeded: OnceLock::new(),
         }
+    }
+
+    fn quiet(mut self, is_quiet: bool) -> Self {
+        self.is_quiet = is_quiet;
+        self
     }
 }
 

@@ -32,7 +32,8 @@ where
         patience: http.options.body_timeout,
     };
     let body = RawBody::new(body, bounds);
-    let request = RawHead::read(parts, params).map(|head| RawRequest { head, body });
+    let request = RawHead::read(parts, params, head, &http.options);
+    let request = request.map(|head| RawRequest { head, body });
     let entering = http
         .dispatcher
         .enter(entry, request, &head.credentials, call, head.peer);

@@ -1,13 +1,16 @@
 //! What a route is given of its request.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use bastide_telemetry::ids::RequestId;
 use http::request::Parts;
-use http::{HeaderMap, Method as Verb, header};
+use http::{HeaderMap, Method as Verb};
 use serde::de::DeserializeOwned;
 
+use super::HttpOptions;
 use super::body::RawBody;
-use super::head::{SERVICE_KEY, expect_json, is_json, percent_decoded};
+use super::head::{Head, expect_json, is_json, percent_decoded};
 use crate::input;
 use crate::problem::Problem;
 
@@ -28,6 +31,8 @@ pub struct RawHead {
     query: String,
     members: Vec<(String, String)>,
     fields: HeaderMap,
+    name: Option<Arc<str>>,
+    id: RequestId,
 }
 
 impl RawRequest {
@@ -42,7 +47,12 @@ impl RawRequest {
 }
 
 impl RawHead {
-    pub(crate) fn read(parts: &Parts, params: &matchit::Params<'_, '_>) -> Result<Self, Problem> {
+    pub(super) fn read(
+        parts: &Parts,
+        params: &matchit::Params<'_, '_>,
+        head: &Head,
+        options: &HttpOptions,
+    ) -> Result<Self, Problem> {
         let undecodable = || {
             Problem::new(
                 400,
@@ -56,19 +66,15 @@ impl RawHead {
             members.push((name.to_owned(), text));
         }
         let mut fields = parts.headers.clone();
-        for name in [
-            header::AUTHORIZATION,
-            header::PROXY_AUTHORIZATION,
-            SERVICE_KEY.clone(),
-        ] {
-            fields.remove(name);
-        }
+        options.credentials.remove_from(&mut fields);
         Ok(Self {
             verb: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             members,
             fields,
+            name: head.name.clone(),
+            id: head.request_id,
         })
     }
 
@@ -101,7 +107,15 @@ impl RawHead {
         form_urlencoded::parse(self.query.as_bytes())
     }
 
-    /// The header fields, without `Authorization`, `Proxy-Authorization` and `X-Service-Key`.
+    /// How this request is called in its answer: its id, or what [`HttpOptions::request_name`] makes of it.
+    pub fn request_name(&self) -> Cow<'_, str> {
+        match &self.name {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(self.id.to_string()),
+        }
+    }
+
+    /// The header fields, without `Authorization`, `Proxy-Authorization` and the one of service keys.
     pub fn fields(&self) -> &HeaderMap {
         &self.fields
     }

@@ -158,7 +158,7 @@ impl RawResponse {
 }
 
 /// What only the server can say: of two such fields a reader would take the one or the other.
-fn leave_out_the_servers(fields: &mut HeaderMap) {
+pub(super) fn leave_out_the_servers(fields: &mut HeaderMap) {
     const NAMES: &[&str] = &[
         "connection",
         "content-length",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderValue, Request, Version, header};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::HttpEntry;
+use super::opening::Opening;
 use super::stall::Stalling;
 
 /// A socket could not be opened.
@@ -30,7 +32,7 @@ pub struct ServeError {
 #[derive(Debug)]
 pub struct Server {
     entry: Arc<HttpEntry>,
-    stop: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     listeners: Vec<JoinHandle<GracefulShutdown>>,
 }
 
@@ -43,15 +45,24 @@ pub enum Drain {
     CutOff,
 }
 
+/// Listeners and connections hold a receiver each, so that it is known when all are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// Nothing is accepted, and every answer asks its client to connect anew.
+    Leaving,
+    Draining,
+}
+
 /// Accepting fails for a while when descriptors are used up; asking again at once would keep a core busy.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Server {
-    /// Serves this entry; nothing listens yet.
-    pub fn new(entry: HttpEntry) -> Self {
+    /// Serves this entry, which others may share; nothing listens yet.
+    pub fn new(entry: impl Into<Arc<HttpEntry>>) -> Self {
         Self {
-            entry: Arc::new(entry),
-            stop: watch::Sender::new(false),
+            entry: entry.into(),
+            stage: watch::Sender::new(Stage::Serving),
             listeners: Vec::new(),
         }
     }
@@ -66,6 +77,25 @@ impl Server {
         let bound = listener.local_addr().map_err(failed)?;
         self.serve(listener);
         Ok(bound)
+    }
+
+    /// Serves on a socket that listens already, such as one that another process has handed over.
+    pub fn listen_on(&mut self, socket: std::net::TcpListener) -> Result<(), ServeError> {
+        let address = socket.local_addr();
+        let address = address.map_or("a socket".to_owned(), |address| address.to_string());
+        let failed = |source| ServeError { address, source };
+        let listening = socket.set_nonblocking(true);
+        let listener = listening.and_then(|()| TcpListener::from_std(socket));
+        self.serve(listener.map_err(failed)?);
+        Ok(())
+    }
+
+    /// Leaves new connections to whoever else holds the sockets: accepts no more, and tells each client with the next answer to
+    /// close. A connection that is closed while its client writes is a lost request, so idle ones are kept for that one request.
+    /// Returns when all are gone; give it a time of its own, and [`drain`](Server::drain) after that.
+    pub async fn leave(&self) {
+        self.stage.send_replace(Stage::Leaving);
+        self.stage.closed().await;
     }
 
     /// Listens on a Unix socket. One that nobody listens on any more is replaced.
@@ -89,7 +119,7 @@ impl Server {
     /// the problem `draining`, so that their callers begin them elsewhere; a WebSocket is closed when its last call is
     /// answered. When the time has passed all connections are cut off, and the code behind their calls is dropped.
     pub async fn drain(mut self, limit: Duration) -> Drain {
-        self.stop.send_replace(true);
+        self.stage.send_replace(Stage::Draining);
         self.entry.draining.begin();
         let all = async {
             for listener in std::mem::take(&mut self.listeners) {
@@ -107,7 +137,7 @@ impl Server {
     }
 
     fn serve(&mut self, listener: impl Accept) {
-        let mut stopped = self.stop.subscribe();
+        let mut stage = self.stage.subscribe();
         let entry = self.entry.clone();
         self.listeners.push(tokio::spawn(async move {
             let connections = GracefulShutdown::new();
@@ -117,7 +147,7 @@ impl Server {
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
-                    _ = stopped.wait_for(|stopped| *stopped) => return connections,
+                    _ = stage.wait_for(|stage| *stage > Stage::Serving) => return connections,
                 };
                 let (stream, peer) = match accepted {
                     Ok(accepted) => accepted,
@@ -127,12 +157,29 @@ impl Server {
                         continue;
                     }
                 };
-                let entry = entry.clone();
-                let service = service_fn(move |request| {
-                    let entry = entry.clone();
-                    async move { Ok::<_, std::convert::Infallible>(entry.answer(request, peer).await) }
+                let options = &entry.options;
+                let opening = Opening::new(options.header_timeout, options.http2);
+                let (entry, stage) = (entry.clone(), stage.clone());
+                let service = service_fn(move |request: Request<_>| {
+                    let (entry, stage) = (entry.clone(), stage.clone());
+                    async move {
+                        let version = request.version();
+                        let mut response = entry.answer(request, peer).await;
+                        if *stage.borrow() > Stage::Serving && version <= Version::HTTP_11 {
+                            let close = HeaderValue::from_static("close");
+                            let fields = response.headers_mut();
+                            // A connection that becomes a WebSocket says so there.
+                            fields.entry(header::CONNECTION).or_insert(close);
+                        }
+                        Ok::<_, std::convert::Infallible>(response)
+                    }
                 });
-                let connection = builder.serve_connection_with_upgrades(TokioIo::new(Stalling::new(stream, patience)), service).into_owned();
+                let connection = builder
+                    .serve_connection_with_upgrades(
+                        TokioIo::new(Stalling::new(stream, opening, patience)),
+                        service,
+                    )
+                    .into_owned();
                 let connection = connections.watch(connection);
                 let mut notice = draining.notice();
                 tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! A connection whose reader takes nothing is given up.
+//! A connection whose reader takes nothing is given up, and one that does not begin.
 
 use std::io;
 use std::pin::Pin;
@@ -8,19 +8,23 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::opening::Opening;
+
 /// A stream on which no write may stand still for longer than this. It bounds what a reader that has gone to sleep can hold,
 /// whatever is being sent to it.
 pub(super) struct Stalling<S> {
     stream: S,
+    opening: Option<Opening>,
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
 }
 
 impl<S> Stalling<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    pub(super) fn new(stream: S, opening: Opening, patience: Duration) -> Self {
         Self {
             stream,
+            opening: Some(opening),
             patience,
             timer: None,
             is_waiting: false,
@@ -60,7 +64,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let Some(opening) = &mut self.opening else {
+            return read;
+        };
+        match read {
+            Poll::Pending => opening.poll_late(cx).map(Err),
+            Poll::Ready(Ok(())) => {
+                if opening.is_over(&buffer.filled()[before..])? {
+                    self.opening = None;
+                }
+                read
+            }
+            Poll::Ready(Err(_)) => read,
+        }
     }
 }
 
@@ -107,7 +125,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn s15_who_takes_nothing_is_given_up_and_who_is_slow_is_not() {
         let (mut reader, writer) = duplex(1_000);
-        let mut writer = Stalling::new(writer, Duration::from_secs(10));
+        let opening = Opening::new(Duration::from_secs(10), true);
+        let mut writer = Stalling::new(writer, opening, Duration::from_secs(10));
         let slow = tokio::spawn(async move {
             let mut buffer = [0; 500];
             for _ in 0..20 {

@@ -4,6 +4,7 @@
 
 mod alike;
 mod caching;
+mod closed;
 mod connections;
 mod cors;
 mod feeds;
