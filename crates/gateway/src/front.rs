@@ -4,45 +4,45 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bastide_config::Secret;
+use bastide_context::{Cx, Public};
 use bastide_health::Health;
+use bastide_rpc::{
+    Dispatcher, HttpEntry, HttpOptions, Problem, RawRequest, RawResponse, Registry as Services,
+    Route, Service,
+};
 use bastide_telemetry::metrics::{Exposition, Registry};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
-use crate::admin::AdminApi;
-use crate::control::Control;
+use crate::admin::access;
 
-/// Answers requests to the gateway itself. Cheap to clone.
+/// A head must be whole after this time, and the next one come.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long a client is waited for that sends nothing of its body, or next to nothing.
+const BODY: Duration = Duration::from_secs(30);
+
+const REQUEST_ID: &str = "x-request-id";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Everything that is answered here, for the data plane. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Front {
-    inner: Arc<Inner>,
+    entry: Arc<HttpEntry>,
     runtime: Handle,
-}
-
-struct Inner {
-    health: Arc<Health>,
-    metrics: Registry,
-    admin: AdminApi<Control>,
 }
 
 impl Front {
     /// Answers on the given runtime.
-    pub(crate) fn new(
-        health: Arc<Health>,
-        metrics: Registry,
-        admin: AdminApi<Control>,
-        runtime: Handle,
-    ) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                health,
-                metrics,
-                admin,
-            }),
-            runtime,
-        }
+    pub(crate) fn new(entry: Arc<HttpEntry>, runtime: Handle) -> Self {
+        Self { entry, runtime }
     }
 
     /// Whether a path of the public listener is the gateway's own. `all` adds what otherwise only the admin listener
@@ -55,97 +55,114 @@ impl Front {
         }
     }
 
-    /// How many bytes of a request's body are worth reading. A transport may stop one byte after that.
-    pub(crate) fn body_limit(&self, head: &request::Parts) -> usize {
-        match head.uri.path() {
-            "/health" | "/ready" | "/metrics" => 0,
-            _ => self.inner.admin.body_limit(head),
-        }
-    }
-
-    /// Answers from whatever runtime.
-    pub(crate) async fn handle(&self, request: Request<Bytes>, peer: IpAddr) -> Response<Bytes> {
-        let inner = Arc::clone(&self.inner);
-        match self
-            .runtime
-            .spawn(async move { inner.handle(request, peer).await })
-            .await
-        {
-            Ok(response) => response,
+    /// Answers from whatever runtime. The body is read where the answer needs it.
+    pub(crate) async fn handle<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Bytes>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        let entry = Arc::clone(&self.entry);
+        let answering = self.runtime.spawn(async move {
+            let (head, body) = entry.answer(request, Some(peer)).await.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok::<_, bastide_rpc::Broken>(Response::from_parts(head, body))
+        });
+        match answering.await {
+            Ok(Ok(response)) => return response,
+            Ok(Err(error)) => tracing::error!(%error, "an answer to a request broke off"),
             Err(error) => {
                 tracing::error!(%error, "answering a request to the gateway itself failed");
-                text(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "text/plain; charset=utf-8",
-                    "internal error\n",
-                )
             }
         }
+        let mut response = Response::new(Bytes::from_static(b"internal error\n"));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        let fields = response.headers_mut();
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
+        response
     }
 }
 
-impl Inner {
-    async fn handle(&self, request: Request<Bytes>, peer: IpAddr) -> Response<Bytes> {
-        let path = request.uri().path();
-        if !matches!(path, "/health" | "/ready" | "/metrics") {
-            return self.admin.handle(request, peer).await;
-        }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "text/plain; charset=utf-8",
-                "only GET and HEAD\n",
-            );
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
-        match path {
-            "/health" => {
-                let alive =
-                    serde_json::json!({ "status": "ok", "timestamp": jiff::Timestamp::now() });
-                text(StatusCode::OK, "application/json", alive.to_string())
-            }
-            "/ready" => {
-                let report = self.health.report().await;
-                let status = if report.is_ready() {
-                    StatusCode::OK
-                } else {
-                    StatusCode::SERVICE_UNAVAILABLE
-                };
-                let body = serde_json::to_string(&report).expect("a report is plain data");
-                text(status, "application/json", body)
-            }
-            _ => {
-                let accept = request
-                    .headers()
-                    .get(header::ACCEPT)
-                    .and_then(|value| value.to_str().ok());
-                let exposition = Exposition::for_accept(accept);
-                let metrics = self.metrics.clone();
-                // Rendering many series takes milliseconds, which the other answers need not wait for.
-                match tokio::task::spawn_blocking(move || metrics.render(exposition)).await {
-                    Ok(body) => text(StatusCode::OK, exposition.content_type(), body),
-                    Err(_) => text(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "text/plain; charset=utf-8",
-                        "internal error\n",
-                    ),
-                }
-            }
-        }
-    }
+/// Where requests to these services come in. They are counted in this registry.
+pub(crate) fn entry(
+    services: impl IntoIterator<Item = Service>,
+    admin_key: &Secret,
+    metrics: &Registry,
+) -> HttpEntry {
+    let services = Services::new(services).expect("each path is there once");
+    let dispatcher = Dispatcher::new(services, metrics, None)
+        .expect("nothing is cached")
+        .service_keys(access::keys(admin_key).expect("one key is not ambiguous"))
+        .attempts(access::attempts())
+        .refusal(access::refusal);
+    let nosniff = HeaderValue::from_static("nosniff");
+    let options = HttpOptions {
+        header_timeout: HEAD,
+        body_timeout: BODY,
+        websocket_path: None,
+        credentials: access::fields(),
+        closed: Some(access::OPERATOR),
+        request_name: Some(request_name),
+        fields: HeaderMap::from_iter([(header::X_CONTENT_TYPE_OPTIONS, nosniff)]),
+        http2: false,
+        ..HttpOptions::default()
+    };
+    HttpEntry::new(Arc::new(dispatcher), options)
 }
 
-fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// The id that the transport gave, unless it is something that no log should have to hold.
+fn request_name(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let is_plain =
+        |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    given
+        .filter(is_plain)
+        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// `/health`, `/ready` and `/metrics`.
+pub(crate) fn probes(health: Arc<Health>, metrics: Registry) -> Service {
+    let service = Service::new("probes", "1.0.0").expect("a name and a version");
+    let probe = |path| {
+        let reason = "load balancers and collectors ask without a key";
+        Route::any(path).public(reason).quiet()
+    };
+    let alive = probe("/health").handler(|_: Cx<Public>, request: RawRequest| async move {
+        check_method(&request)?;
+        let alive = serde_json::json!({ "status": "ok", "timestamp": jiff::Timestamp::now() });
+        RawResponse::json(&alive)
+    });
+    let ready = probe("/ready").handler(move |_: Cx<Public>, request: RawRequest| {
+        let health = Arc::clone(&health);
+        async move {
+            check_method(&request)?;
+            let report = health.report().await;
+            let status = if report.is_ready() {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
+            Ok::<_, Problem>(RawResponse::json(&report)?.status(status))
+        }
+    });
+    let metrics = probe("/metrics").handler(move |_: Cx<Public>, request: RawRequest| {
+        let metrics = metrics.clone();
+        async move {
+            check_method(&request)?;
+            let accept = request.head.fields().get(header::ACCEPT);
+            let exposition = Exposition::for_accept(accept.and_then(|value| value.to_str().ok()));
+            // Rendering many series takes milliseconds, which the other answers need not wait for.
+            let body = tokio::task::spawn_blocking(move || metrics.render(exposition)).await;
+            let body = body.map_err(|_| Problem::internal())?;
+            Ok::<_, Problem>(RawResponse::whole(exposition.content_type(), body))
+        }
+    });
+    service.route(alive).route(ready).route(metrics)
+}
+
+/// Nothing else is to be had there, `OPTIONS` neither.
+fn check_method(request: &RawRequest) -> Result<(), Problem> {
+    if matches!(*request.head.method(), Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let problem = Problem::new(405, "method_not_allowed", "only GET and HEAD");
+    Err(problem.field(header::ALLOW, HeaderValue::from_static("GET, HEAD")))
 }

@@ -15,7 +15,6 @@
 #![deny(unsafe_code)]
 
 pub mod admin;
-mod admin_listener;
 pub mod control;
 pub(crate) mod data;
 pub mod declare;

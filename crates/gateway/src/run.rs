@@ -9,22 +9,22 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bastide_health::{Health, Indicator, Verdict};
 use bastide_http1::Limits;
+use bastide_rpc::Server;
 use bastide_store::Store;
 use bastide_telemetry::lines::{LineSource, Lines};
 use bastide_telemetry::metrics::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 
-use crate::admin::AdminApi;
-use crate::admin_listener;
+use crate::admin;
 use crate::control::Control;
 use crate::data::listen::{ListenError, Sockets};
 use crate::data::metrics::Metrics;
 use crate::data::phase::{Phase, PhaseCell};
 use crate::data::room::Room;
 use crate::data::{Clock, Shared, tls, worker};
-use crate::front::Front;
+use crate::front::{self, Front};
 use crate::handover::{Inherited, Program, Supervisor, UpgradeError, successor};
 use crate::legacy_keys::LegacyVerifier;
 use crate::maintenance::{Board, Maintenance};
@@ -41,6 +41,9 @@ use crate::upstream::{report, trust};
 /// are at work have used theirs by then; the others are as likely to be met by the end of keep-alive.
 const LEAVING: Duration = Duration::from_secs(10);
 
+/// How long requests to the Admin API may take that are under way when its listener is closed.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// How often it is looked whether all are gone.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -51,8 +54,7 @@ pub struct Gateway {
     health: Arc<Health>,
     workers: Vec<JoinHandle<()>>,
     /// The Admin API's own listeners outlive the workers in a stop: they show how it goes.
-    admin_phases: watch::Sender<Phase>,
-    admin: JoinSet<()>,
+    admin: Server,
     saving: AbortHandle,
     sockets: Sockets,
     program: Program,
@@ -168,8 +170,12 @@ impl Gateway {
         let health = Arc::new(health(&control, &store, settings.redis_url.is_some()));
         let (upgrades, upgraded) = mpsc::unbounded_channel();
         let board = Board::new(store.clone(), Arc::clone(&maintenance));
-        let admin = AdminApi::new(Arc::clone(&control), &admin_key.key).with_board(board.clone());
-        let front = Front::new(Arc::clone(&health), registry, admin, Handle::current());
+        let services = [
+            front::probes(Arc::clone(&health), registry.clone()),
+            admin::service(Arc::clone(&control), board.clone()),
+        ];
+        let entry = Arc::new(front::entry(services, &admin_key.key, &registry));
+        let front = Front::new(Arc::clone(&entry), Handle::current());
         let phase = Arc::new(PhaseCell::default());
         let shared = Arc::new(Shared {
             snapshot: Arc::clone(&snapshot),
@@ -183,7 +189,7 @@ impl Gateway {
             trusted: settings.trusted.clone(),
             maintenance: Arc::clone(&maintenance),
             maintenance_page: page,
-            front: front.clone(),
+            front,
             one_listener: settings.admin_listen == AdminListen::Same,
             tls,
             upstream_tls: upstream_tls.clone(),
@@ -213,15 +219,11 @@ impl Gateway {
         // What loading the configuration took is many times what it is.
         crate::sys::release_memory();
         // From here on nothing fails that could be foreseen: who accepts connections and then ends has lost them.
-        let (admin_phases, admin_receiver) = watch::channel(Phase::Running);
-        let mut admin = JoinSet::new();
+        let mut admin = Server::new(entry);
         for socket in &sockets.admin {
             let socket = socket.try_clone().map_err(StartError::Socket)?;
-            admin.spawn(admin_listener::serve(
-                socket,
-                front.clone(),
-                admin_receiver.clone(),
-            ));
+            let listening = admin.listen_on(socket);
+            listening.map_err(|error| StartError::Socket(io::Error::other(error)))?;
         }
         let (phases, receiver) = watch::channel(Phase::Running);
         let dealt = sockets.deal(settings.workers).map_err(StartError::Socket)?;
@@ -237,7 +239,6 @@ impl Gateway {
             health,
             workers,
             is_tls: settings.tls.is_some(),
-            admin_phases,
             admin,
             saving,
             sockets,
@@ -273,13 +274,12 @@ impl Gateway {
         // Two processes may write the last good state, but the one that leaves knows it worse.
         self.saving.abort();
         self.go_on_to(Phase::Leaving);
-        self.admin_phases.send_replace(Phase::Leaving);
         tracing::info!(
             process,
             "another process has taken over; what is under way here is finished"
         );
         let gone = async {
-            while self.admin.join_next().await.is_some() {}
+            self.admin.leave().await;
             while !self.workers.iter().all(JoinHandle::is_finished) {
                 tokio::time::sleep(LOOK).await;
             }
@@ -299,7 +299,7 @@ impl Gateway {
     }
 
     /// Takes nothing new. Returns when every request is answered or the drain timeout is over.
-    pub async fn close(mut self) {
+    pub async fn close(self) {
         self.go_on_to(Phase::Closing);
         // As long as anybody holds a socket, the kernel goes on queuing connections there.
         drop(self.sockets);
@@ -311,8 +311,7 @@ impl Gateway {
             }
         });
         joined.await.ok();
-        self.admin_phases.send_replace(Phase::Closing);
-        while self.admin.join_next().await.is_some() {}
+        self.admin.drain(CLOSING).await;
         tracing::info!("stopped");
     }
 

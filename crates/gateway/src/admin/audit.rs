@@ -1,11 +1,11 @@
 //! `/admin/audit`: who changed what, newest first.
 
+use bastide_rpc::Problem;
 use uuid::Uuid;
 
 use super::call::Call;
 use super::configuration::Configuration;
 use super::page::{self, Page};
-use super::problem::Problem;
 use super::reply::Reply;
 use crate::model::{Audit, Entity};
 use crate::repository::AuditQuery;

@@ -1,14 +1,17 @@
 //! One request of the Admin API, with what its handlers ask of it.
 
 use bastide_config::document::{Document, DocumentError, Format};
-use bytes::Bytes;
-use http::{HeaderMap, header};
+use bastide_rpc::{Problem, RawHead, RawRequest};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, header};
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::problem::{Code, Problem};
+use super::problem::Code;
 use crate::declare::Author;
+use crate::model::read::in_microseconds;
 
 /// The longest body of a request about one object.
 pub(super) const MAX_BODY: usize = 1 << 20;
@@ -28,6 +31,28 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Takes over a request, of whose body no more is read than one piece past the limit.
+    pub(super) async fn read(request: RawRequest, limit: usize) -> Result<Self, Problem> {
+        let RawRequest { head, body } = request;
+        let ids = ids(&head)?;
+        let (mut pieces, mut body) = (body.stream(), BytesMut::new());
+        // What is too long is refused by whoever has use for a body, and read first: a client that is still sending would not
+        // see an answer that came before.
+        while body.len() <= limit
+            && let Some(piece) = pieces.next().await
+        {
+            body.extend_from_slice(&piece?);
+        }
+        Ok(Self {
+            ids,
+            query: head.query().to_owned(),
+            headers: head.fields().clone(),
+            body: body.freeze(),
+            request_id: head.request_name().into_owned(),
+            now: in_microseconds(Timestamp::now()),
+        })
+    }
+
     /// The only id, or the first.
     pub(super) fn id(&self) -> Uuid {
         self.ids.first().copied().unwrap_or_default()
@@ -58,14 +83,10 @@ impl Call {
                         known.join(", ")
                     ),
                 };
-                return Err(Problem::field(Code::InvalidParameter, &name, message));
+                return Err(Code::InvalidParameter.at(&name, message));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::field(
-                    Code::InvalidParameter,
-                    &name,
-                    "stands twice; give it once",
-                ));
+                return Err(Code::InvalidParameter.at(&name, "stands twice; give it once"));
             }
             pairs.push((name.into_owned(), value.into_owned()));
         }
@@ -100,9 +121,9 @@ impl Call {
                 "the body has {} bytes; at most {limit} are read",
                 self.body.len()
             );
-            return Err(Problem::new(Code::BodyTooLarge, detail));
+            return Err(Code::BodyTooLarge.problem(detail));
         }
-        let malformed = |detail: String| Problem::new(Code::MalformedBody, detail);
+        let malformed = |detail: String| Code::MalformedBody.problem(detail);
         let text = std::str::from_utf8(&self.body).map_err(|error| {
             malformed(format!(
                 "the body is not UTF-8 text from byte {} on",
@@ -143,9 +164,22 @@ impl Call {
     }
 }
 
+/// The ids in the path. What is no UUID names nothing.
+fn ids(head: &RawHead) -> Result<Vec<Uuid>, Problem> {
+    let texts = ["id", "keyId"]
+        .into_iter()
+        .map_while(|name| head.member(name));
+    let ids = texts.map(|text| text.parse().ok().filter(|_| text.len() == 36));
+    ids.collect::<Option<_>>().ok_or_else(|| {
+        Code::NotFound.problem("there is no such path in the Admin API; ids are UUIDs")
+    })
+}
+
 fn unsupported(expected: &'static str) -> Problem {
     let detail = format!("send the body as {expected} (Content-Type: {expected})");
-    Problem::new(Code::UnsupportedMediaType, detail).with_header(header::ACCEPT, expected)
+    Code::UnsupportedMediaType
+        .problem(detail)
+        .field(header::ACCEPT, HeaderValue::from_static(expected))
 }
 
 /// The parameters of a query.
@@ -173,8 +207,7 @@ impl Parameters {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        let invalid =
-            || Problem::field(Code::InvalidParameter, name, format!("expected {expected}"));
+        let invalid = || Code::InvalidParameter.at(name, format!("expected {expected}"));
         convert(text).map(Some).ok_or_else(invalid)
     }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bastide_rpc::Problem;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::call::Call;
 use super::configuration::Configuration;
 use super::entity_tag;
-use super::problem::{Code, Problem};
+use super::problem::{self, Code};
 use super::reply::Reply;
 use crate::declare::{Plan, Scope, apart, export, no_environment, plan, read};
 use crate::keys::Keys;
@@ -29,10 +30,9 @@ pub(super) async fn get(configuration: &impl Configuration, call: &Call) -> Resu
 /// What became of work on another thread that ended without an answer.
 fn not_done(error: &std::io::Error, what: &str) -> Problem {
     tracing::error!(%error, "a configuration cannot be {what}");
-    Problem::new(
-        Code::Internal,
-        format!("the configuration could not be {what}; the log says why"),
-    )
+    Code::Internal.problem(format!(
+        "the configuration could not be {what}; the log says why"
+    ))
 }
 
 /// Makes everything that the API manages what the document says, in one commit, and answers with what changed.
@@ -74,7 +74,7 @@ fn prepare(call: &Call, state: &State, keys: &Keys) -> Result<Plan, Problem> {
     let declared = {
         let document = call.document()?;
         read(document.value(), &state.tiers, &no_environment)
-            .map_err(|problems| Problem::document(&document, &problems))?
+            .map_err(|problems| problem::document(&document, &problems))?
     };
     plan(
         state,
@@ -85,7 +85,7 @@ fn prepare(call: &Call, state: &State, keys: &Keys) -> Result<Plan, Problem> {
         &mut Uuid::now_v7,
     )
     .map_err(|problems| match call.document() {
-        Ok(document) => Problem::document(&document, &problems),
+        Ok(document) => problem::document(&document, &problems),
         // It could be read before.
         Err(problem) => problem,
     })

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use bastide_config::{Fields, read};
+use bastide_rpc::Problem;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::call::Call;
 use super::configuration::Configuration;
 use super::entity_tag;
-use super::problem::{Code, Problem};
+use super::problem::{self, Code};
 use super::reply::Reply;
 use crate::declare::ChangeSet;
 use crate::model::read::{Object, merge_with_limit, read_only};
@@ -26,12 +27,7 @@ pub(super) fn find<O: Object>(state: &State, id: Uuid) -> Result<Arc<O>, Problem
         Entity::Tiers => "tiers",
     };
     let object = O::all(state).get(&id).cloned();
-    object.ok_or_else(|| {
-        Problem::new(
-            Code::NotFound,
-            format!("there is no {kind} with the id {id}"),
-        )
-    })
+    object.ok_or_else(|| Code::NotFound.problem(format!("there is no {kind} with the id {id}")))
 }
 
 /// Refuses a change to what another version was expected of, or what stands in the declarative file.
@@ -40,7 +36,7 @@ pub(super) fn check_changeable<O: Object>(call: &Call, object: &O) -> Result<(),
     entity_tag::check_match(&call.headers, stamp.version)?;
     if stamp.managed_by == ManagedBy::File {
         let detail = "this object stands in the declarative file; change it there, or take it out of the file first";
-        return Err(Problem::new(Code::ManagedByFile, detail));
+        return Err(Code::ManagedByFile.problem(detail));
     }
     Ok(())
 }
@@ -50,7 +46,7 @@ pub(super) fn validate<T>(
     body: &Value,
     read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
 ) -> Result<T, Problem> {
-    read::tree(body, |node| node.object(read)).map_err(|problems| Problem::validation(&problems))
+    read::tree(body, |node| node.object(read)).map_err(|problems| problem::validation(&problems))
 }
 
 /// How a body says what an object should become.

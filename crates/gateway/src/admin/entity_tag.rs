@@ -1,55 +1,26 @@
-//! Entity tags and the requests that depend on them (RFC 9110, sections 8.8.3 and 13.1).
+//! Requests that depend on a version (RFC 9110, section 13.1).
 
-use http::{HeaderMap, HeaderName, header};
+use bastide_rpc::{EntityTag, Problem};
+use http::{HeaderMap, header};
 
-use super::problem::{Code, Problem};
-
-/// The tag of a version.
-pub(super) fn of(version: i64) -> String {
-    format!("\"{version}\"")
-}
+use super::problem::Code;
 
 /// Refuses a change whose `If-Match` names another version.
 pub(super) fn check_match(headers: &HeaderMap, version: i64) -> Result<(), Problem> {
-    // Strong comparison: a weak tag equals none.
-    if !headers.contains_key(header::IF_MATCH)
-        || names(headers, &header::IF_MATCH, &of(version), false)
-    {
+    let tag = EntityTag::of_version(version);
+    if tag.is_expected(headers) {
         return Ok(());
     }
     let detail = format!(
         "If-Match does not name the current version, {}; read the object again",
-        of(version)
+        tag.as_str()
     );
-    Err(Problem::new(Code::PreconditionFailed, detail).with_header(header::ETAG, of(version)))
-}
-
-/// Whether the client says that it has this version already.
-pub(super) fn is_known(headers: &HeaderMap, version: i64) -> bool {
-    names(headers, &header::IF_NONE_MATCH, &of(version), true)
-}
-
-fn names(headers: &HeaderMap, header: &HeaderName, tag: &str, weak: bool) -> bool {
-    let mut tags = headers
-        .get_all(header)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|v| v.split(','));
-    tags.any(|given| {
-        let given = given.trim();
-        let given = if weak {
-            given.strip_prefix("W/").unwrap_or(given)
-        } else {
-            given
-        };
-        given == "*" || given == tag
-    })
+    Err(Code::PreconditionFailed
+        .problem(detail)
+        .field(header::ETAG, tag.to_value()))
 }
 
 /// The answer when a change that came in between was only noticed while writing.
 pub(super) fn overtaken() -> Problem {
-    Problem::new(
-        Code::PreconditionFailed,
-        "something else was changed meanwhile; read it again",
-    )
+    Code::PreconditionFailed.problem("something else was changed meanwhile; read it again")
 }

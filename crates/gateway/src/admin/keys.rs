@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bastide_config::{Secret, parse};
+use bastide_rpc::Problem;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use super::call::Call;
 use super::configuration::Configuration;
 use super::edit::{self, Edit};
 use super::page::Page;
-use super::problem::{Code, Problem};
+use super::problem::Code;
 use super::reply::Reply;
 use crate::declare::ChangeSet;
 use crate::keys::Keys;
@@ -238,26 +239,21 @@ pub(super) fn make(
 pub(super) fn check_free(state: &State, key: &ApiKey) -> Result<(), Problem> {
     match state.keys.values().find(|other| other.hash == key.hash) {
         None => Ok(()),
-        Some(other) if other.revoked_at.is_some() => Err(Problem::field(
-            Code::ApiKeyTaken,
-            "apiKey",
-            "this key was revoked; choose another",
-        )),
-        Some(_) => Err(Problem::field(
-            Code::ApiKeyTaken,
-            "apiKey",
-            "this key is in use already; choose another",
-        )),
+        Some(other) if other.revoked_at.is_some() => {
+            Err(Code::ApiKeyTaken.at("apiKey", "this key was revoked; choose another"))
+        }
+        Some(_) => {
+            Err(Code::ApiKeyTaken.at("apiKey", "this key is in use already; choose another"))
+        }
     }
 }
 
 fn check_live(key: &ApiKey) -> Result<(), Problem> {
     match key.revoked_at {
         None => Ok(()),
-        Some(at) => Err(Problem::new(
-            Code::KeyRevoked,
-            format!("the key was revoked at {at}; make a new one"),
-        )),
+        Some(at) => {
+            Err(Code::KeyRevoked.problem(format!("the key was revoked at {at}; make a new one")))
+        }
     }
 }
 
@@ -265,10 +261,9 @@ fn check_live(key: &ApiKey) -> Result<(), Problem> {
 fn check_not_rotated(key: &ApiKey) -> Result<(), Problem> {
     match key.replaced_by {
         None => Ok(()),
-        Some(successor) => Err(Problem::new(
-            Code::KeyRotated,
-            format!("the key was rotated already, its successor is {successor}; rotate that one"),
-        )),
+        Some(successor) => Err(Code::KeyRotated.problem(format!(
+            "the key was rotated already, its successor is {successor}; rotate that one"
+        ))),
     }
 }
 
@@ -278,10 +273,10 @@ fn find(state: &State, call: &Call) -> Result<Arc<ApiKey>, Problem> {
     if key.tenant_id == tenant.id {
         return Ok(key);
     }
-    Err(Problem::new(
-        Code::NotFound,
-        format!("the tenant {} has no key with the id {}", tenant.id, key.id),
-    ))
+    Err(Code::NotFound.problem(format!(
+        "the tenant {} has no key with the id {}",
+        tenant.id, key.id
+    )))
 }
 
 fn location(key: &ApiKey) -> String {

@@ -1,11 +1,12 @@
 //! `/admin/maintenance`: the switches of maintenance mode.
 
 use bastide_config::{parse, read};
+use bastide_rpc::Problem;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::call::Call;
-use super::problem::{Code, Problem};
+use super::problem::{self, Code};
 use super::reply::Reply;
 use crate::maintenance::{Board, Switches};
 
@@ -22,10 +23,8 @@ pub(super) async fn put(board: &Board, call: &Call) -> Result<Reply, Problem> {
     let switches = read_switches(&body)?;
     board.set(switches.clone()).await.map_err(|error| {
         tracing::error!(%error, "maintenance mode could not be written");
-        Problem::new(
-            Code::StoreUnavailable,
-            "the shared store cannot be reached; nothing was changed, try again",
-        )
+        Code::StoreUnavailable
+            .problem("the shared store cannot be reached; nothing was changed, try again")
     })?;
     tracing::warn!(
         request = call.request_id,
@@ -49,7 +48,7 @@ fn read_switches(body: &Value) -> Result<Switches, Problem> {
             })
         })
     });
-    read.map_err(|problems| Problem::validation(&problems))
+    read.map_err(|problems| problem::validation(&problems))
 }
 
 fn shown(switches: &Switches) -> Value {

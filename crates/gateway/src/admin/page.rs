@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
+use bastide_rpc::Problem;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::call::Parameters;
-use super::problem::Problem;
 use crate::model::read::Object;
 
 const DEFAULT_LIMIT: usize = 50;

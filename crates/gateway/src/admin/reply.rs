@@ -1,11 +1,10 @@
 //! Successful responses.
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use bastide_rpc::{EntityTag, RawResponse};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use super::call::Call;
-use super::entity_tag;
 use crate::model::read::Object;
 
 /// What a handler answers.
@@ -13,7 +12,7 @@ use crate::model::read::Object;
 pub(super) struct Reply {
     status: StatusCode,
     body: Option<Body>,
-    version: Option<i64>,
+    tag: Option<EntityTag>,
     location: Option<String>,
 }
 
@@ -42,7 +41,7 @@ impl Reply {
         Self {
             status: StatusCode::OK,
             body: Some(Body::Json(body)),
-            version: None,
+            tag: None,
             location: None,
         }
     }
@@ -52,14 +51,14 @@ impl Reply {
         Self {
             status: StatusCode::NO_CONTENT,
             body: None,
-            version: None,
+            tag: None,
             location: None,
         }
     }
 
     /// The same with the entity tag of a version.
     pub(super) fn tagged(mut self, version: i64) -> Self {
-        self.version = Some(version);
+        self.tag = Some(EntityTag::of_version(version));
         self
     }
 
@@ -89,8 +88,9 @@ impl Reply {
     /// 304 in place of what the client has already.
     pub(super) fn unless_known(mut self, call: &Call) -> Self {
         if self
-            .version
-            .is_some_and(|version| entity_tag::is_known(&call.headers, version))
+            .tag
+            .as_ref()
+            .is_some_and(|tag| tag.is_known(&call.headers))
         {
             self.status = StatusCode::NOT_MODIFIED;
             self.body = None;
@@ -98,31 +98,20 @@ impl Reply {
         self
     }
 
-    pub(super) fn into_response(self) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        if let Some(tag) = self
-            .version
-            .and_then(|version| HeaderValue::try_from(entity_tag::of(version)).ok())
-        {
-            headers.insert(header::ETAG, tag);
+    pub(super) fn into_response(self) -> RawResponse {
+        let json = |text: String| RawResponse::whole("application/json", text);
+        let mut response = match self.body {
+            None => RawResponse::empty(),
+            Some(Body::Json(body)) => json(body.to_string()),
+            Some(Body::Written(text)) => json(text),
         }
-        if let Some(location) = self
-            .location
-            .and_then(|location| HeaderValue::try_from(location).ok())
-        {
-            headers.insert(header::LOCATION, location);
+        .status(self.status);
+        if let Some(tag) = self.tag {
+            response = response.field(header::ETAG, tag.to_value());
         }
-        if let Some(body) = self.body {
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
-            *response.body_mut() = Bytes::from(match body {
-                Body::Json(body) => body.to_string(),
-                Body::Written(text) => text,
-            });
+        let location = self.location.map(HeaderValue::try_from);
+        if let Some(Ok(location)) = location {
+            response = response.field(header::LOCATION, location);
         }
         response
     }

@@ -1,13 +1,14 @@
 //! `/admin/routes` and `/admin/tenants/{id}/routes`.
 
 use bastide_config::Fields;
+use bastide_rpc::Problem;
 use uuid::Uuid;
 
 use super::call::Call;
 use super::configuration::Configuration;
 use super::edit::{self, Edit};
 use super::page::Page;
-use super::problem::{Code, Problem};
+use super::problem::Code;
 use super::reply::Reply;
 use crate::declare::{ChangeSet, pattern};
 use crate::model::read::{self, Object, Owner, Stamp, read_only};
@@ -144,7 +145,7 @@ fn check_free(state: &State, route: &Route) -> Result<(), Problem> {
                 "the route {} matches the same requests; change that one, or give another `priority`",
                 twin.id
             );
-            Err(Problem::field(Code::RouteExists, "path", message))
+            Err(Code::RouteExists.at("path", message))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `/admin/tenants`: tenants, made together with their first key.
 
+use bastide_rpc::Problem;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -8,7 +9,7 @@ use super::configuration::Configuration;
 use super::edit::{self, Edit};
 use super::keys;
 use super::page::Page;
-use super::problem::{Code, Problem};
+use super::problem::Code;
 use super::reply::Reply;
 use crate::declare::ChangeSet;
 use crate::model::read::{self, KeySettings, Object, Stamp, read_only};
@@ -117,11 +118,7 @@ fn check_name(state: &State, tenant: &Tenant) -> Result<(), Problem> {
         .values()
         .any(|other| other.id != tenant.id && other.name == tenant.name);
     if is_taken {
-        return Err(Problem::field(
-            Code::NameTaken,
-            "name",
-            "another tenant has this name; choose another",
-        ));
+        return Err(Code::NameTaken.at("name", "another tenant has this name; choose another"));
     }
     Ok(())
 }

@@ -3,9 +3,13 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 
 use bastide_http1::{BodyDecoder, BodyError, RequestHead, Step};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::call::Call;
@@ -29,15 +33,8 @@ pub(crate) async fn serve<'s>(
     call: &Call<'_>,
 ) -> Result<Served<'s>, Refusal> {
     let head = to_http(call)?;
-    let limit = worker.shared.front.body_limit(&head);
-    let (body, is_whole) = read_body(worker, client, call, limit).await?;
-    let request = http::Request::from_parts(head, body);
-    let (parts, body) = worker
-        .shared
-        .front
-        .handle(request, call.peer.ip)
-        .await
-        .into_parts();
+    let (response, is_whole) = answer(worker, client, call, head).await?;
+    let (parts, body) = response.into_parts();
     let keep = is_whole && call.head.keep_alive() && worker.phase() == Phase::Running;
     // These are written for every response of the gateway's own.
     let written = [
@@ -109,33 +106,73 @@ pub(crate) async fn describe_server<'s>(
     }
 }
 
-/// Reads the body, which is held in memory and therefore bounded: what goes beyond `limit` is refused by whom it is for.
-/// Tells whether that was all of it.
-async fn read_body(
+/// Gets a request answered, and brings its body as far as the answer needs it. Tells whether that was all of it.
+async fn answer(
     worker: &Worker,
     client: &mut Client,
     call: &Call<'_>,
-    limit: usize,
-) -> Result<(Bytes, bool), Refusal> {
+    head: http::request::Parts,
+) -> Result<(http::Response<Bytes>, bool), Refusal> {
     let mut decoder = BodyDecoder::new(call.head.body(), &worker.shared.limits);
-    let mut body = BytesMut::new();
     if call.head.expects_continue() && decoder.remaining() != Some(0) && client.input.is_empty() {
         client.put_continue();
     }
     client.deadline.set_after(Instant::now(), BODY_TIME);
     client.flush().await.map_err(|_| Refusal::BodyTimeout)?;
+    let (pieces, brought) = mpsc::channel(1);
+    let request = http::Request::from_parts(head, body(brought));
+    let mut answering = pin!(worker.shared.front.handle(request, call.peer.ip));
+    let (mut is_wanted, mut is_whole) = (true, false);
+    loop {
+        let bring = async {
+            // Nothing is taken from the connection before it is asked for.
+            let Ok(place) = pieces.reserve().await else {
+                return Ok(false);
+            };
+            let data = read_piece(client, &mut decoder).await?;
+            is_whole = data.is_none();
+            place.send(data);
+            Ok::<_, Refusal>(!is_whole)
+        };
+        tokio::select! {
+            biased;
+            response = &mut answering => {
+                let is_whole = is_whole || discard_body(client, decoder);
+                return Ok((response, is_whole));
+            }
+            brought = bring, if is_wanted => is_wanted = brought?,
+        }
+    }
+}
+
+/// The body of these pieces. `None` among them is its end: a sender that is gone without one was cut off, and so was the body.
+fn body(
+    mut pieces: mpsc::Receiver<Option<Bytes>>,
+) -> impl Body<Data = Bytes, Error = io::Error> + Send + 'static {
+    StreamBody::new(futures_util::stream::poll_fn(move |cx| {
+        pieces.poll_recv(cx).map(|piece| match piece {
+            Some(Some(data)) => Some(Ok(Frame::data(data))),
+            Some(None) => None,
+            None => Some(Err(io::ErrorKind::UnexpectedEof.into())),
+        })
+    }))
+}
+
+/// More of the body, or `None` at its end.
+async fn read_piece(
+    client: &mut Client,
+    decoder: &mut BodyDecoder,
+) -> Result<Option<Bytes>, Refusal> {
     loop {
         match decoder.decode(client.input.data()) {
             Ok(Step::Data { consumed, data }) => {
-                body.extend_from_slice(&client.input.data()[data]);
+                let data = Bytes::copy_from_slice(&client.input.data()[data]);
                 client.input.consume(consumed);
-                if body.len() > limit {
-                    return Ok((body.freeze(), false));
-                }
+                return Ok(Some(data));
             }
             Ok(Step::Done { consumed }) => {
                 client.input.consume(consumed);
-                return Ok((body.freeze(), true));
+                return Ok(None);
             }
             Ok(Step::More { consumed }) => {
                 client.input.consume(consumed);
@@ -163,13 +200,39 @@ fn to_http(call: &Call<'_>) -> Result<http::request::Parts, Refusal> {
     for field in call.head.fields().iter().filter(|field| !field.hop) {
         request = request.header(call.head.name(field), call.head.value(field));
     }
+    // Set, not added: what the client named its request may be no id for the gateway.
+    let id = http::HeaderValue::from_str(call.request_id.as_str());
     request
-        .header("x-request-id", call.request_id.as_str())
         .body(())
-        .map(|request| request.into_parts().0)
+        .and_then(|request| {
+            let mut head = request.into_parts().0;
+            head.headers.insert("x-request-id", id?);
+            Ok(head)
+        })
         .map_err(|error| Refusal::Malformed {
             status: 400,
             code: "bad_request",
             detail: error.to_string(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// Half a document may be one that can be read.
+    #[tokio::test]
+    async fn a_body_that_was_cut_off_does_not_look_whole() {
+        for (end, is_whole) in [(true, true), (false, false)] {
+            let (pieces, brought) = mpsc::channel(2);
+            pieces.send(Some(Bytes::from_static(b"a"))).await.unwrap();
+            if end {
+                pieces.send(None).await.unwrap();
+            }
+            drop(pieces);
+            assert_eq!(body(brought).collect().await.is_ok(), is_whole);
+        }
+    }
 }

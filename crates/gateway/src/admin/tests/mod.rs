@@ -8,19 +8,23 @@ mod tenants;
 
 use std::sync::Arc;
 
-use ::http::{Request, Response};
+use ::http::Request;
 use bastide_config::Secret;
+use bastide_rpc::HttpEntry;
+use bastide_telemetry::metrics::Registry;
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 
-use super::AdminApi;
 use super::memory::Memory;
+use crate::front;
+use crate::maintenance::Board;
 
 const ADMIN_KEY: &str = "an admin key for tests";
 const TENANT_KEY: &str = "a-key-that-a-client-chose";
 
 struct Api {
-    api: AdminApi<Memory>,
+    entry: HttpEntry,
     memory: Arc<Memory>,
 }
 
@@ -72,16 +76,18 @@ impl Answer {
 impl Api {
     fn new() -> Self {
         let memory = Arc::new(Memory::new());
+        let service = super::service(Arc::clone(&memory), Board::default());
         Self {
-            api: AdminApi::new(Arc::clone(&memory), &Secret::new(ADMIN_KEY)),
+            entry: front::entry([service], &Secret::new(ADMIN_KEY), &Registry::new()),
             memory,
         }
     }
 
     async fn send(&self, request: Request<Bytes>) -> Answer {
-        let response: Response<Bytes> =
-            self.api.handle(request, "192.0.2.7".parse().unwrap()).await;
+        let client = Some("192.0.2.7".parse().unwrap());
+        let response = self.entry.answer(request.map(Full::new), client).await;
         let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(body.to_vec()).unwrap();
         Answer {
             status: head.status.as_u16(),
