@@ -28,6 +28,10 @@
 //! - **A stream is its caller's.** It is made no faster than it is read, and ends with its reader, its token or its session.
 //! - **An event is its signer's.** What the handler of a webhook gets can be made by the verifier alone.
 //! - **Bodies of routes stream.** What is held whole is bounded by whoever holds it.
+//! - **Every line of the log has its call**: `request_id` and `trace_id`, with the number of a batch's item (`item`) or a WebSocket's
+//!   frame (`call`).
+//! - **Who may be anybody decides nothing**: an address in `X-Forwarded-For` and a flag in `traceparent` count from where strangers
+//!   do not get to.
 //! - **No client makes a metric series**, and no line of the log has a query, a path as it was sent, or a body.
 //! - **Wrong input is named**, member by member, and nothing inside is told to anybody.
 //!

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The SHA-256 of what the service promised when this was made.
 pub const CONTRACT: &str =
-    "ce65bda6b8e3d01da443a05ce7fa62a65e7e82701f929a26f34c9cad2e726726";
+    "bcf06c2350821b88524cfe2cd025b15b3f0d17ef6d7f0740f4ad811c447fec22";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Empty {}

@@ -209,6 +209,26 @@ async fn s13_a_call_is_a_span_below_its_callers() {
 }
 
 #[tokio::test]
+async fn s13_a_call_that_ended_before_anybody_was_known_is_a_span_too() {
+    let collector = Collector::start(1.0).await;
+    let app = collector.app();
+    for mut ask in [
+        post("/rpc/traced/flag", None, &json!({})),
+        request("GET", "/traced/x", None, Bytes::new()),
+    ] {
+        let fields = ask.headers_mut();
+        fields.insert("x-request-timeout-ms", "0".parse().unwrap());
+        assert_eq!(app.send(ask).await.status, 504);
+    }
+    let spans = collector.spans().await;
+    let codes: Vec<_> = spans
+        .iter()
+        .map(|span| attribute(span, "error.type")["stringValue"].clone())
+        .collect();
+    assert_eq!(codes, ["deadline_passed", "deadline_passed"]);
+}
+
+#[tokio::test]
 async fn s13_calls_of_one_request_are_spans_of_their_own() {
     let collector = Collector::start(1.0).await;
     let app = collector.app();
