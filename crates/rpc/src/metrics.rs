@@ -33,6 +33,13 @@ const STATUSES: usize = 24;
 
 impl Metrics {
     pub(crate) fn new(entries: &[Entry], registry: &Registry) -> Self {
+        // A process without methods has no metrics of them.
+        let nowhere = Registry::new();
+        let registry = if entries.is_empty() {
+            &nowhere
+        } else {
+            registry
+        };
         let requests = registry.family::<Counter>(
             "rpc_requests",
             "Calls of methods, by the HTTP status of their outcome",
