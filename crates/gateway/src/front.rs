@@ -166,3 +166,33 @@ fn check_method(request: &RawRequest) -> Result<(), Problem> {
     let problem = Problem::new(405, "method_not_allowed", "only GET and HEAD");
     Err(problem.field(header::ALLOW, HeaderValue::from_static("GET, HEAD")))
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_answered_here_is_timed_by_route() {
+        let metrics = Registry::new();
+        let probes = probes(Arc::new(Health::new("1.0.0")), metrics.clone());
+        let entry = entry([probes], &Secret::new("a key"), &metrics);
+        for (verb, path) in [("GET", "/health"), ("POST", "/health"), ("GET", "/secret")] {
+            let request = Request::builder().method(verb).uri(path);
+            let request = request.body(Full::new(Bytes::new())).unwrap();
+            entry.answer(request, None).await;
+        }
+        let text = metrics.render(Exposition::Prometheus);
+        for labels in [
+            r#"method="GET",route="/health",status="200""#,
+            r#"method="POST",route="/health",status="405""#,
+            r#"method="GET",route="other",status="401""#,
+        ] {
+            let line = format!("http_request_duration_seconds_count{{{labels}}} 1");
+            assert!(text.contains(&line), "{line} in\n{text}");
+        }
+        // What has no methods tells of none, and no path that a client thought of stands there.
+        assert!(!text.contains("rpc_") && !text.contains("secret"), "{text}");
+    }
+}

@@ -125,7 +125,7 @@ async fn answer(
     let (mut is_wanted, mut is_whole) = (true, false);
     loop {
         let bring = async {
-            // Nothing is taken from the connection before it is asked for.
+            // One piece waits for the answer at most; what nobody asks for stays with the client.
             let Ok(place) = pieces.reserve().await else {
                 return Ok(false);
             };

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ::http::Request;
 use bytes::Bytes;
@@ -217,6 +218,25 @@ async fn strangers_cannot_make_it_read_bodies() {
     assert_eq!(limit("POST", "/admin/tenants", ADMIN_KEY).await, MAX_BODY);
     assert_eq!(limit("POST", "/admin/nothing", ADMIN_KEY).await, 0);
     assert_eq!(limit("PUT", "/admin/config", "wrong").await, 0);
+}
+
+#[tokio::test]
+async fn a_change_that_has_begun_is_made_though_its_client_leaves() {
+    let api = Api::new();
+    tokio::select! {
+        biased;
+        _ = api.post("/admin/tenants", json!({"name": "acme"})) => panic!("it takes a moment"),
+        // It is looked at once, and dropped.
+        () = std::future::ready(()) => {}
+    }
+    let made = async {
+        while api.get("/admin/tenants").await.data() == json!([]) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let made = tokio::time::timeout(Duration::from_secs(5), made);
+    made.await.expect("it is made");
+    assert_eq!(api.actions(), ["tenant create", "key create"]);
 }
 
 #[tokio::test]
