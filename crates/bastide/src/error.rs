@@ -47,7 +47,10 @@ pub enum StartError {
     /// The database's tables.
     #[error("the database's tables: {0}")]
     Migrations(#[from] MigrationError),
-    /// Tables that do not keep tenants apart, or that are not what the entities say.
+    /// Tables, or a role, that do not keep tenants apart.
+    #[error("{0} (`db check` says what is wrong, `db diff` what would mend tables)")]
+    Isolation(String),
+    /// Tables that are not what the entities say.
     #[error(
         "the database's tables are not what the entities say:\n{0}\nrun `db diff` to see what would mend it"
     )]
@@ -127,4 +130,18 @@ impl StartError {
             known,
         }
     }
+}
+
+/// An error and its causes in one line, as everything that is read by people and programs alike. Some errors say their cause
+/// themselves, which is then not said again.
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }

@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::configuration::{self, Configuration};
-use crate::error::StartError;
+use crate::error::{StartError, with_causes};
 use crate::parts::Parts;
 use crate::settings::{LogFormat, LogSettings};
 
@@ -219,13 +219,6 @@ fn start_log(command: &Command, settings: &LogSettings) -> anyhow::Result<Lines>
     reason = "the log may not be there yet, and an operator looks here first"
 )]
 fn say_and_end(error: &anyhow::Error, code: u8) -> ExitCode {
-    // With all causes in one line, as everything that is read by people and programs alike. Some tell theirs themselves.
-    let mut told = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
-        }
-    }
-    eprintln!("error: {told}");
+    eprintln!("error: {}", with_causes(error));
     ExitCode::from(code)
 }

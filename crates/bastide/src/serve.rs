@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::app::{App, Hook, Work};
-use crate::error::StartError;
+use crate::error::{StartError, with_causes};
 use crate::notify;
 use crate::parts::Parts;
 use crate::readiness;
@@ -271,7 +271,7 @@ async fn stop(
             Ok(Ok(())) => tracing::debug!(hook = name, "wound down"),
             Ok(Err(error)) => tracing::error!(
                 hook = name,
-                error = format!("{error:#}"),
+                error = with_causes(&error),
                 "winding down failed"
             ),
             Err(_) => tracing::error!(

@@ -187,7 +187,10 @@ async fn wait_for(database: &Database) -> Result<(), StartError> {
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 pub(crate) fn of_repo(error: RepoError) -> StartError {
-    StartError::Schema(error.to_string())
+    match error {
+        RepoError::Invalid(why) => StartError::Isolation(why),
+        RepoError::Unavailable(error) | RepoError::Failed(error) => error.into(),
+        other => StartError::Schema(other.to_string()),
+    }
 }

@@ -41,9 +41,12 @@ fn main() -> ExitCode {
 
 async fn body(app: App) -> Result<()> {
     let plan: Plan = app.section("plan")?;
+    tracing::debug!(settings = ?app.settings(), ?plan, "as authors may show it");
     let mut app = app.service(service::Work).service(service::ticks()?);
     if plan.rows {
-        let rows = service::Rows::new(app.repo().await?, app.database().await?);
+        let database = app.database().await?;
+        tracing::debug!(?database, cache = ?app.cache().await?, "as authors may show it");
+        let rows = service::Rows::new(app.repo().await?, database);
         app = app.service(rows);
     }
     if plan.accounts {
@@ -74,6 +77,7 @@ async fn with_accounts(app: App, key: &Secret) -> Result<App> {
     };
     let accounts: Accounts = app.accounts(issuer, BindingKey::new(key)?, options).await?;
     let registry = accounts.registry();
+    tracing::debug!(?accounts, store = ?app.store().await?, ?app, "as authors may show it");
     Ok(app.service(accounts.service()?).check_sessions(registry))
 }
 

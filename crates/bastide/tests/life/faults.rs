@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bastide_testkit::until;
+use bastide_testkit::{Redis, until};
 use serde_json::Value;
 
 use crate::harness::scene::{ada, note, note_wanted, on_postgres, token, with_sessions};
@@ -248,7 +248,7 @@ fn without_redis_caches_and_limits_help_themselves_and_sessions_refuse() {
 #[test]
 fn without_redis_cached_methods_still_answer() {
     let (_postgres, plan) = on_postgres();
-    let mut redis = bastide_testkit::Redis::start().unwrap();
+    let mut redis = Redis::start().unwrap();
     let token = token(&plan);
     let program = plan.with("REDIS_URL", redis.url()).ready();
     let (address, ops) = (program.address(), program.ops());
@@ -284,4 +284,47 @@ fn without_redis_cached_methods_still_answer() {
     redis.restart().unwrap();
     assert!(until(PATIENCE, || !is_known()));
     assert_eq!(find(1).json()["text"], "new");
+}
+
+#[test]
+fn a_redis_that_hangs_holds_no_call_up() {
+    let (_postgres, redis, plan) = with_sessions();
+    let program = plan.ready();
+    let (address, ops) = (program.address(), program.ops());
+    let password = ada("a password of hers").to_string();
+    let registered = call(address, "auth@1.0.0/register", "", &password).unwrap();
+    assert_eq!(registered.status, 200, "{registered:?}");
+    let tokens = call(address, "auth@1.0.0/login", "", &password).unwrap();
+    let token = tokens.json()["access_token"].as_str().unwrap().to_owned();
+    let find = || call(address, FIND, &token, &note_wanted(1)).unwrap();
+    assert_eq!(find().status, 404);
+    redis.pause();
+    for _ in 0..3 {
+        let began = Instant::now();
+        let answer = find();
+        assert_eq!(answer.status, 503, "{answer:?}");
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+    wait_for_status(ops, "/readyz", 503);
+    redis.resume();
+    assert!(until(PATIENCE, || find().status == 404));
+    wait_for_status(ops, "/readyz", 200);
+}
+
+#[test]
+fn a_redis_that_comes_after_the_start_is_found() {
+    let mut redis = Redis::start().unwrap();
+    let (_postgres, plan) = on_postgres();
+    let token = token(&plan);
+    let plan = plan.with("REDIS_URL", redis.url());
+    redis.kill();
+    let program = plan.ready();
+    let (address, ops) = (program.address(), program.ops());
+    let find = || call(address, FIND, &token, &note_wanted(1)).unwrap();
+    assert_eq!(find().status, 404);
+    redis.restart().unwrap();
+    let is_known = || get(ops, "/readyz").unwrap().json()["checks"]["store"]["status"] == "healthy";
+    assert!(until(PATIENCE, is_known));
+    assert_eq!(find().status, 404);
 }

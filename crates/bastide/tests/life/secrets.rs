@@ -27,7 +27,12 @@ impl Said {
     fn output_of(&mut self, place: &str, program: Program) {
         program.signal(Signal::TERM);
         let ended = program.ended();
-        assert!(ended.stdout.contains("ready"), "{ended:?}");
+        // What is searched has to be there.
+        let shown = ["ready", "as authors may show it"];
+        assert!(
+            shown.iter().all(|text| ended.stdout.contains(text)),
+            "{ended:?}"
+        );
         self.add(place, ended.stdout);
         self.add(place, ended.stderr);
     }
