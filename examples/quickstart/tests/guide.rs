@@ -245,3 +245,34 @@ fn a14_every_setting_of_the_page_is_one() {
         assert!(is_shown, "{name} in {shown}");
     }
 }
+
+/// Clients compare them, so none may be misspelled.
+#[test]
+fn the_codes_of_the_page_are_those_of_the_description() {
+    let section = PAGE.split("\n| status | codes").nth(1).unwrap();
+    let table = section
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let is_code = |word: &&str| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let codes: Vec<&str> = table
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .filter(is_code)
+        .collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    let folder = TestFolder::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_quickstart"))
+        .arg("openapi")
+        .current_dir(folder.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    let description = String::from_utf8_lossy(&output.stdout);
+    for code in codes {
+        let is_told = description.contains(&format!("\"{code}\""));
+        assert!(is_told, "{code} in {description}");
+    }
+}

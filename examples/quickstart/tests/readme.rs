@@ -10,6 +10,7 @@ use serde_json::Value;
 use shell::Shell;
 
 const PAGE: &str = include_str!("../README.md");
+const GUIDE: &str = include_str!("../../../docs/services.md");
 
 /// The blocks of a section that are to be pasted, in order.
 fn blocks(heading: &str) -> VecDeque<&'static str> {
@@ -30,6 +31,27 @@ fn blocks(heading: &str) -> VecDeque<&'static str> {
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// The metrics that `docs/services.md` names.
+fn metrics_of_the_guide() -> Vec<&'static str> {
+    let table = GUIDE
+        .split("\n| metric |")
+        .nth(1)
+        .expect("the table is there");
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let names = rows.flat_map(|row| {
+        row.split('|')
+            .nth(1)
+            .unwrap_or_default()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+    });
+    names.collect()
 }
 
 /// Takes the next block and pastes it.
@@ -99,6 +121,11 @@ fn every_line_to_paste_does_what_is_promised() {
     next(&mut shell, &mut embedded);
     calls(&mut shell, &mut embedded);
     assert!(embedded.is_empty(), "{embedded:?}");
+    let metrics = shell.paste("curl -s localhost:3000/metrics");
+    for name in metrics_of_the_guide() {
+        let typed = format!("# TYPE {name} ");
+        assert!(metrics.contains(&typed), "{name} in {metrics}");
+    }
     shell.end_service();
 
     let (postgres, redis) = (Postgres::start().unwrap(), Redis::start().unwrap());
