@@ -27,7 +27,7 @@ use crate::token::Token;
 pub struct Verifier {
     source: Source,
     expected: Expected,
-    cache: Option<TokenCache>,
+    cache: Option<Arc<TokenCache>>,
     sessions: Option<Sessions>,
     binding: Option<BindingKey>,
     clock: Clock,
@@ -130,11 +130,13 @@ impl Verifier {
 
     /// Remembers this many verified tokens for this long. Zero of either: none.
     pub fn cache(mut self, tokens: usize, ttl: Duration) -> Self {
-        self.cache = (tokens > 0 && !ttl.is_zero()).then(|| TokenCache {
-            verified: Cache::new(tokens),
-            ttl,
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
+        self.cache = (tokens > 0 && !ttl.is_zero()).then(|| {
+            Arc::new(TokenCache {
+                verified: Cache::new(tokens),
+                ttl,
+                hits: AtomicU64::new(0),
+                misses: AtomicU64::new(0),
+            })
         });
         self
     }
@@ -191,13 +193,19 @@ impl Verifier {
 
     /// How often a signature did not have to be checked, and how often it had to: hits and misses of the token cache.
     pub fn cache_counts(&self) -> (u64, u64) {
-        let of = |cache: &TokenCache| {
+        self.cache_counter()()
+    }
+
+    /// The same to be asked later, when the verifier is somebody else's.
+    pub fn cache_counter(&self) -> impl Fn() -> (u64, u64) + Send + Sync + use<> {
+        let cache = self.cache.clone();
+        let of = |cache: &Arc<TokenCache>| {
             (
                 cache.hits.load(Ordering::Relaxed),
                 cache.misses.load(Ordering::Relaxed),
             )
         };
-        self.cache.as_ref().map_or((0, 0), of)
+        move || cache.as_ref().map_or((0, 0), of)
     }
 
     /// The token as it was verified before, or its digest.

@@ -13,6 +13,7 @@ use bastide_rpc::{IntoService, Service};
 use bastide_settings::{Declared, Settings as RuntimeSettings};
 use bastide_store::Store;
 use bastide_telemetry::lines::Lines;
+use bastide_telemetry::log::Adjustable;
 use bastide_telemetry::metrics::Registry as Metrics;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
@@ -39,6 +40,8 @@ pub struct App {
     pub(crate) sessions: Option<Sessions>,
     /// The log, to be written out before an end that waits for nobody.
     pub(crate) lines: Arc<Lines>,
+    /// The level of the log, if it may change.
+    pub(crate) log: Option<Adjustable>,
 }
 
 /// What is done once, before calls are taken or after the last.
@@ -77,7 +80,12 @@ impl Stop {
 }
 
 impl App {
-    pub(crate) fn new(parts: Parts, command: Command, lines: Arc<Lines>) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        command: Command,
+        lines: Arc<Lines>,
+        log: Option<Adjustable>,
+    ) -> Self {
         Self {
             parts: Arc::new(parts),
             command,
@@ -88,6 +96,7 @@ impl App {
             workers: Vec::new(),
             sessions: None,
             lines,
+            log,
         }
     }
 

@@ -6,22 +6,36 @@ mod routes;
 mod tables;
 mod token;
 
-use bastide_rpc::Registry;
+use bastide_auth::Policy;
+use bastide_rpc::{Registry, Service, health_service_for};
 
 use crate::app::App;
 use crate::error::StartError;
 use crate::launch::Command;
-use crate::{serve, workers};
+use crate::readiness::Readiness;
+use crate::{serve, watch, workers};
 
 pub(crate) async fn carry_out(mut app: App) -> anyhow::Result<()> {
     // No key of the configuration is nobody's: what is accepted has an effect.
     let effective = app.parts.document.effective()?;
+    if let Some(log) = app.log.take() {
+        watch::follow(&app.parts, log)?;
+    }
     let services = std::mem::take(&mut app.services);
     let services: Result<Vec<_>, _> = services.into_iter().collect();
-    let registry = Registry::new(services.map_err(StartError::from)?);
-    let registry = registry.map_err(StartError::from)?;
+    let mut services: Vec<Service> = services.map_err(StartError::from)?;
+    if matches!(app.command, Command::Run { .. }) {
+        open_what_calls_need(&mut app, &services).await?;
+    }
+    let readiness = Readiness::of(&mut app);
+    if app.parts.settings.health.rpc {
+        let health = readiness.health.clone();
+        let services_alone = Policy::identified().services_only();
+        services.push(health_service_for(health, services_alone));
+    }
+    let registry = Registry::new(services).map_err(StartError::from)?;
     match app.command.clone() {
-        Command::Run { http_only } => serve::run(app, registry, !http_only).await,
+        Command::Run { http_only } => serve::run(app, registry, !http_only, readiness).await,
         Command::Worker {
             name,
             until_input_ends,
@@ -36,6 +50,18 @@ pub(crate) async fn carry_out(mut app: App) -> anyhow::Result<()> {
         Command::Token(claims) => token::make(&app.parts, &claims),
         Command::Db(command) => tables::carry_out(&app, command).await,
     }
+}
+
+/// So that the health of each part is known from the beginning.
+async fn open_what_calls_need(app: &mut App, services: &[Service]) -> Result<(), StartError> {
+    if services.iter().any(Service::needs_cache) {
+        app.parts.cache().await?;
+    }
+    let auth = &app.parts.settings.auth;
+    if auth.keys.is_some() && auth.sessions && app.sessions.is_none() {
+        app.sessions = Some(app.parts.sessions().await?);
+    }
+    Ok(())
 }
 
 /// The answer of a command.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use bastide_config::env::Env;
-use bastide_config::layers::{Layers, table};
+use bastide_config::layers::{Layers, Reload, Watched, table};
 use bastide_config::read::Fields;
 use bastide_config::{env, parse};
 use schemars::JsonSchema;
@@ -102,14 +102,31 @@ impl Document {
     /// # Errors
     /// Keys and variables that neither we nor the program asked for.
     pub(crate) fn effective(&self) -> Result<String, StartError> {
-        let claims = self.claims.lock().expect("nobody panics while holding it");
-        let loaded = self.layers.read(&self.env, |fields| {
-            let settings = Settings::read(fields, self.environment);
-            let own: Vec<_> = claims.iter().map(|claim| claim(fields)).collect();
-            settings?;
-            own.into_iter().collect::<Option<Vec<()>>>()
-        });
+        let loaded = self
+            .layers
+            .read(&self.env, |fields| self.read_all(fields).map(drop));
         Ok(table(&loaded.map_err(refused)?.effective))
+    }
+
+    /// Everything that was asked for: ours and the program's own sections.
+    pub(crate) fn read_all(&self, fields: &mut Fields<'_, '_>) -> Option<Settings> {
+        let claims = self.claims.lock().expect("nobody panics while holding it");
+        let settings = Settings::read(fields, self.environment);
+        let own: Vec<_> = claims.iter().map(|claim| claim(fields)).collect();
+        own.into_iter().collect::<Option<Vec<()>>>()?;
+        settings
+    }
+
+    /// Follows the files with this reader of all that was asked for. What it gives changes by `[log]` alone.
+    pub(crate) fn watch<T: Send + Sync + 'static>(
+        &self,
+        reader: impl FnMut(&mut Fields<'_, '_>) -> Option<T> + Send + 'static,
+    ) -> Result<Watched<T>, StartError> {
+        let layers = self.layers.clone();
+        // Whether they are followed at all is `config.watch`, which is known here.
+        layers
+            .watch(&self.env, Reload::Always, &["log"], reader)
+            .map_err(refused)
     }
 }
 

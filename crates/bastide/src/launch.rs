@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use bastide_config::env::Env;
 use bastide_telemetry::lines::{self, Lines};
-use bastide_telemetry::log::{self, Filter, Style};
+use bastide_telemetry::log::{self, Adjustable, Filter, Style};
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::configuration::{self, Configuration};
 use crate::error::{StartError, with_causes};
 use crate::parts::Parts;
-use crate::settings::{LogFormat, LogSettings};
+use crate::settings::{LogFormat, Settings};
 
 /// Which program this is. `#[bastide::main]` takes both from the package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +151,8 @@ where
         Ok(configuration) => configuration,
         Err(error) => return say_and_end(&error.into(), MISUSED),
     };
-    let lines = match start_log(&command, &configuration.settings.log) {
-        Ok(lines) => lines,
+    let (lines, log) = match start_log(&command, &configuration.settings) {
+        Ok(log) => log,
         Err(error) => return say_and_end(&error, FAILED),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -170,7 +170,7 @@ where
     } = configuration;
     let parts = Parts::new(program, environment, settings, document, is_serving);
     let lines = Arc::new(lines);
-    let result = runtime.block_on(body(App::new(parts, command, lines.clone())));
+    let result = runtime.block_on(body(App::new(parts, command, lines.clone(), log)));
     // What still runs is nobody's any more; it must not hold the process.
     runtime.shutdown_background();
     let code = match result.map_err(Into::into) {
@@ -180,6 +180,11 @@ where
                 error.downcast_ref::<StartError>(),
                 Some(
                     StartError::Configuration(_)
+                        | StartError::StoreUrl(_)
+                        | StartError::Cache(_)
+                        | StartError::Key(_)
+                        | StartError::Tenant(_)
+                        | StartError::UnsharedLimits
                         | StartError::NoDatabase
                         | StartError::NoStore
                         | StartError::NoKeys { .. }
@@ -196,7 +201,12 @@ where
 }
 
 /// A service's log is what it prints; a command prints its answer, and only what went wrong beside it.
-fn start_log(command: &Command, settings: &LogSettings) -> anyhow::Result<Lines> {
+fn start_log(
+    command: &Command,
+    settings: &Settings,
+) -> anyhow::Result<(Lines, Option<Adjustable>)> {
+    let is_watched = settings.config.watch && command.is_service();
+    let settings = &settings.log;
     let (lines, filter) = if command.is_service() {
         let out = lines::stdout()?;
         (Lines::start(out, LOG_BUFFER)?, settings.level.clone())
@@ -210,8 +220,14 @@ fn start_log(command: &Command, settings: &LogSettings) -> anyhow::Result<Lines>
             color: std::io::IsTerminal::is_terminal(&std::io::stdout()),
         },
     };
-    log::init(&filter, style, settings.redaction(), lines.source())?;
-    Ok(lines)
+    let (redaction, source) = (settings.redaction(), lines.source());
+    let adjustable = if is_watched {
+        Some(log::init_adjustable(&filter, style, redaction, source)?)
+    } else {
+        log::init(&filter, style, redaction, source)?;
+        None
+    };
+    Ok((lines, adjustable))
 }
 
 #[expect(

@@ -19,6 +19,7 @@ mod serve;
 pub mod settings;
 mod signals;
 mod tables;
+mod watch;
 mod workers;
 
 pub use app::{App, Stop};

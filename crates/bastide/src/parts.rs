@@ -62,9 +62,7 @@ impl Parts {
         document: Document,
         is_serving: bool,
     ) -> Self {
-        let metrics = Registry::new();
-        metrics.add_process_metrics();
-        metrics.add_own_metrics();
+        let metrics = metrics(program, environment, &settings);
         Self {
             program,
             environment,
@@ -217,6 +215,11 @@ impl Parts {
         self.store.get_or_try_init(open).await
     }
 
+    /// The cache, if one was asked for.
+    pub(crate) fn used_cache(&self) -> Option<&Cache> {
+        self.cache.get()
+    }
+
     pub(crate) async fn cache(&self) -> Result<&Cache, StartError> {
         let open = async || {
             let options = self.settings.cache.options(self.program.name);
@@ -233,6 +236,15 @@ impl Parts {
         Ok(sessions.staleness(self.settings.auth.staleness))
     }
 
+    /// What `/metrics` shows.
+    pub(crate) fn shown_metrics(&self) -> Registry {
+        if self.settings.metrics.enabled {
+            self.metrics.clone()
+        } else {
+            Registry::new()
+        }
+    }
+
     /// Who tells tokens from forgeries; `None` if no keys are configured.
     pub(crate) async fn verifier(
         &self,
@@ -243,9 +255,9 @@ impl Parts {
             None => return Ok(None),
             Some(KeySource::Secret(secret)) => Verifier::new(Keys::hs256(secret)?),
             Some(KeySource::File(algorithm, path)) => {
-                let pem = std::fs::read_to_string(path).map_err(|source| StartError::File {
-                    path: path.clone(),
-                    source,
+                let pem = std::fs::read_to_string(path).map_err(|error| {
+                    let path = path.display();
+                    StartError::Configuration(format!("auth.public_key_file: {path}: {error}"))
                 })?;
                 Verifier::new(public_keys(*algorithm, &pem)?)
             }
@@ -272,6 +284,17 @@ impl Parts {
         if let Some(secret) = &settings.binding_secret {
             verifier = verifier.binding(BindingKey::new(secret)?);
         }
+        let counter = verifier.cache_counter();
+        self.metrics.counters(
+            "auth_token_cache",
+            "Tokens whose signature was checked before, and those that had to be",
+            &["result"],
+            move |emit| {
+                let (hits, misses) = counter();
+                emit(&["hit"], hits as f64);
+                emit(&["miss"], misses as f64);
+            },
+        );
         Ok(Some(verifier))
     }
 
@@ -319,6 +342,25 @@ impl Parts {
         let path = folder.join(format!("{}.db", self.program.name));
         Ok(Secret::new(format!("sqlite:{}", path.display())))
     }
+}
+
+/// What is there before anything is counted.
+fn metrics(program: Program, environment: Environment, settings: &Settings) -> Registry {
+    let metrics = Registry::new();
+    if settings.metrics.process {
+        metrics.add_process_metrics();
+    }
+    if settings.metrics.system {
+        metrics.add_system_metrics();
+    }
+    metrics.add_own_metrics();
+    metrics.gauges(
+        "app_info",
+        "Always 1: which program this is",
+        &["name", "version", "environment"],
+        move |emit| emit(&[program.name, program.version, environment.name()], 1.0),
+    );
+    metrics
 }
 
 /// The options of the database layer.

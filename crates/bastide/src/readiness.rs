@@ -7,8 +7,23 @@ use bastide_health::{Health, Indicator, Verdict, memory, runtime_lag};
 
 use crate::app::App;
 
-/// The health of the program. `started` says when it takes calls.
-pub(crate) fn of(app: &mut App, started: &Arc<AtomicBool>) -> Health {
+/// The health of the program, and what says that it takes calls.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    pub(crate) health: Arc<Health>,
+    pub(crate) started: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// Of the parts that are in use by now.
+    pub(crate) fn of(app: &mut App) -> Self {
+        let started = Arc::new(AtomicBool::new(false));
+        let health = Arc::new(health(app, &started));
+        Self { health, started }
+    }
+}
+
+fn health(app: &mut App, started: &Arc<AtomicBool>) -> Health {
     let parts = app.parts.clone();
     let settings = &parts.settings.health;
     let configured = |indicator: Indicator| {

@@ -2,12 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bastide_health::Health;
-use bastide_rpc::{Dispatcher, Drain, HttpEntry, HttpOptions, Ops, Registry, Server};
+use bastide_rpc::{Dispatcher, Drain, HttpEntry, Ops, Registry, Server};
+use bastide_telemetry::metrics::Registry as MetricsRegistry;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -15,8 +16,8 @@ use crate::app::{App, Hook, Work};
 use crate::error::{StartError, with_causes};
 use crate::notify;
 use crate::parts::Parts;
-use crate::readiness;
-use crate::settings::OpsListen;
+use crate::readiness::Readiness;
+use crate::settings::{OpsListen, WebSocketSettings};
 use crate::signals::Signals;
 use crate::tables;
 use crate::workers::Children;
@@ -40,16 +41,15 @@ pub(crate) async fn run(
     mut app: App,
     registry: Registry,
     with_workers: bool,
+    Readiness { health, started }: Readiness,
 ) -> anyhow::Result<()> {
     let parts = app.parts.clone();
     let settings = &parts.settings;
     let shutdown = &settings.shutdown;
     let limit = shutdown.delay.saturating_add(shutdown.timeout);
     let mut signals = Signals::listen(limit, app.lines.clone())?;
-    // What is wrong with the configuration is said before anybody listens, and each part that calls need is looked at.
+    // What is wrong with the configuration is said before anybody listens.
     let dispatcher = dispatcher(&mut app, registry).await?;
-    let started = Arc::new(AtomicBool::new(false));
-    let health = Arc::new(readiness::of(&mut app, &started));
     let ops = operators_endpoints(&app, &health).await?;
 
     let hooks = std::mem::take(&mut app.warm_up);
@@ -111,7 +111,7 @@ async fn operators_endpoints(
     let OpsListen::At(address) = app.parts.settings.http.ops else {
         return Ok(None);
     };
-    let endpoints = Ops::new(health.clone(), app.parts.metrics.clone());
+    let endpoints = Ops::new(health.clone(), app.parts.shown_metrics());
     let mut server = Server::new(endpoints.entry());
     let address = server.listen(address).await?;
     tracing::info!(%address, "the operator's endpoints answer");
@@ -122,16 +122,15 @@ async fn operators_endpoints(
 async fn dispatcher(app: &mut App, registry: Registry) -> Result<Dispatcher, StartError> {
     let parts = &app.parts;
     callers_can_be_known(parts, &registry)?;
-    let needs_cache = registry.entries().iter().any(|entry| {
-        let method = entry.method();
-        method.cached().is_some() || method.invalidates().next().is_some()
-    });
-    let cache = if needs_cache {
-        Some(parts.cache().await?.clone())
+    let http = &parts.settings.http;
+    websocket_is_free(&http.websocket, &registry)?;
+    let counted = if parts.settings.metrics.rpc {
+        parts.metrics.clone()
     } else {
-        None
+        // Counted all the same, where nobody looks.
+        MetricsRegistry::new()
     };
-    let mut dispatcher = Dispatcher::new(registry, &parts.metrics, cache)?
+    let mut dispatcher = Dispatcher::new(registry, &counted, parts.used_cache().cloned())?
         .service_keys(parts.service_keys()?)
         .limiter(parts.limiter()?)
         .timeout(parts.settings.http.request_timeout);
@@ -156,20 +155,12 @@ fn entry(
     health: &Arc<Health>,
 ) -> Result<HttpEntry, StartError> {
     let http = &parts.settings.http;
-    let options = HttpOptions {
-        max_body: usize::try_from(http.max_body).unwrap_or(usize::MAX),
-        header_timeout: http.header_timeout,
-        keep_alive_timeout: http.keep_alive_timeout,
-        max_batch: http.max_batch,
-        batch_concurrency: http.batch_concurrency,
-        ..HttpOptions::default()
-    };
-    let mut entry = HttpEntry::new(Arc::new(dispatcher), options);
+    let mut entry = HttpEntry::new(Arc::new(dispatcher), http.options());
     if http.openapi {
         entry = entry.described(parts.program.name, parts.program.version);
     }
     if http.ops == OpsListen::Same {
-        let ops = Ops::new(health.clone(), parts.metrics.clone());
+        let ops = Ops::new(health.clone(), parts.shown_metrics());
         entry = entry.with_ops(ops)?;
     }
     Ok(entry)
@@ -202,6 +193,20 @@ fn callers_can_be_known(parts: &Parts, registry: &Registry) -> Result<(), StartE
         "nobody can call it: no keys are named by which tokens are verified (auth.secret)"
     );
     Ok(())
+}
+
+/// A method at the WebSocket's path could never be called there.
+fn websocket_is_free(settings: &WebSocketSettings, registry: &Registry) -> Result<(), StartError> {
+    let methods = registry.entries().iter();
+    let paths = methods.filter_map(|entry| Some((entry.full_name(), entry.method().rest()?)));
+    let mut taken = paths.filter(|(_, rest)| settings.enabled && rest.path() == settings.path);
+    match taken.next() {
+        None => Ok(()),
+        Some((name, _)) => Err(StartError::Configuration(format!(
+            "http.websocket.path: `{name}` is at {} too; give the WebSocket another path, or set http.websocket.enabled to false",
+            settings.path
+        ))),
+    }
 }
 
 /// Each hook in order.

@@ -7,12 +7,15 @@
 
 mod auth;
 mod cache;
+mod cors;
 mod database;
 mod health;
 mod http;
 mod limits;
 mod log;
+mod metrics;
 mod store;
+mod websocket;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,9 +27,10 @@ pub use auth::{AuthSettings, KeySource, ServiceKeySettings};
 pub use cache::CacheSettings;
 pub use database::DatabaseSettings;
 pub use health::HealthSettings;
-pub use http::{HttpSettings, OpsListen};
+pub use http::{HttpSettings, OpsListen, WebSocketSettings};
 pub use limits::{LimitSettings, LimitStorage};
 pub use log::{LogFormat, LogSettings};
+pub use metrics::MetricsSettings;
 pub use store::StoreSettings;
 
 /// Where a program runs. `BASTIDE_ENV` says which; `development` unless it says otherwise.
@@ -86,6 +90,10 @@ pub struct Settings {
     pub health: HealthSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[metrics]`
+    pub metrics: MetricsSettings,
+    /// `[config]`
+    pub config: ConfigSettings,
     /// `[shutdown]`
     pub shutdown: ShutdownSettings,
     /// `data_dir`: where embedded stores keep their files; `.bastide` unless said otherwise.
@@ -120,8 +128,19 @@ impl Settings {
         let rate_limit = fields.object_or_empty("rate_limit", limits::read);
         let health = fields.object_or_empty("health", health::read);
         let log = fields.object_or_empty("log", |fields| log::read(fields, environment));
+        let metrics = fields.object_or_empty("metrics", metrics::read);
+        let config = fields.object_or_empty("config", |fields| config(fields, environment));
         let shutdown = fields.object_or_empty("shutdown", |fields| shutdown(fields, environment));
-        let data_dir = fields.or("data_dir", ".bastide".to_owned(), parse::string(1..=4096));
+        let data_dir = fields.setting("data_dir", ".bastide".to_owned(), parse::string(1..=4096));
+        if let (Some(limits), Some(store)) = (&rate_limit, &store)
+            && limits.storage == Some(LimitStorage::Shared)
+            && !store.is_redis()
+        {
+            fields.reject_field::<()>(
+                "rate_limit",
+                "`storage` is `shared`, which needs a Redis server as store; set store.url to one, or storage to `memory`",
+            );
+        }
         Some(Self {
             http: http?,
             database: database?,
@@ -131,17 +150,37 @@ impl Settings {
             rate_limit: rate_limit?,
             health: health?,
             log: log?,
+            metrics: metrics?,
+            config: config?,
             shutdown: shutdown?,
             data_dir: data_dir.into(),
         })
     }
 }
 
+/// `[config]`: what becomes of a change to the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigSettings {
+    /// `watch`: whether a change of `log.level` in a file is in force at once; on, but off in production, where a change is a
+    /// deployment. Other changes are named in a warning, and are in force after the next start.
+    pub watch: bool,
+}
+
+fn config(fields: &mut Fields<'_, '_>, environment: Environment) -> Option<ConfigSettings> {
+    let is_production = environment == Environment::Production;
+    let watch = fields.setting("watch", !is_production, parse::boolean);
+    if watch && is_production {
+        let message = "is for development; in production a change is in force after the next start";
+        return fields.reject_field("watch", message);
+    }
+    Some(ConfigSettings { watch })
+}
+
 fn shutdown(fields: &mut Fields<'_, '_>, environment: Environment) -> Option<ShutdownSettings> {
     let delay = Duration::from_secs(if environment.is_lenient() { 0 } else { 5 });
     Some(ShutdownSettings {
-        delay: fields.or("delay", delay, parse::duration(ANY_TIME)),
-        timeout: fields.or(
+        delay: fields.setting("delay", delay, parse::duration(ANY_TIME)),
+        timeout: fields.setting(
             "timeout",
             Duration::from_secs(30),
             parse::duration(SOME_TIME),

@@ -55,6 +55,7 @@ pub mod problem;
 pub mod read;
 pub mod secret;
 mod section;
+mod shown;
 mod units;
 
 pub use layers::{Layers, Watched};
@@ -62,4 +63,5 @@ pub use path::Path;
 pub use problem::{Problem, Problems};
 pub use read::{Fields, Node, Patch};
 pub use secret::Secret;
+pub use shown::Shown;
 pub use units::{ByteSize, TimeSpan};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::ledger::Ledger;
 use crate::path::{Path, Step};
 use crate::problem::{Problem, Problems, Subject};
+use crate::shown::Shown;
 
 /// Reads a whole tree: the value, or every problem in it.
 ///
@@ -355,6 +356,26 @@ impl<'v, 'p> Fields<'v, 'p> {
         parser: impl FnOnce(Node<'v, '_>) -> Option<T>,
     ) -> T {
         self.optional(name, parser).unwrap_or(default)
+    }
+
+    /// As [`Fields::or`], and while nothing is written the default is listed among the values in use.
+    pub fn setting<T: Shown>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        parser: impl FnOnce(Node<'v, '_>) -> Option<T>,
+    ) -> T {
+        self.default(name, default.shown());
+        self.or(name, default, parser)
+    }
+
+    /// Says what holds while nothing is written at this member, to be listed among the values in use. The key does not count as
+    /// known by that.
+    pub fn default(&mut self, name: &'static str, default: impl Into<Value>) {
+        let default = default.into();
+        self.problems.note(|ledger, here| {
+            ledger.defaults.insert(here.then(name), default);
+        });
     }
 
     /// As [`Fields::or`] with a default that is made only when needed.

@@ -125,6 +125,12 @@ impl Service {
         self
     }
 
+    /// Whether a method of it keeps outputs or makes them void, for which a cache is needed.
+    pub fn needs_cache(&self) -> bool {
+        let mut methods = self.methods.iter();
+        methods.any(|method| method.cached().is_some() || method.invalidates().next().is_some())
+    }
+
     /// With one more route.
     pub fn route(mut self, route: Route) -> Self {
         self.routes.push(route);

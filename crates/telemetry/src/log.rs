@@ -8,9 +8,9 @@ mod layer;
 mod redact;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::lines::LineSource;
 pub use layer::LogLayer;
@@ -148,6 +148,35 @@ pub fn init(
         .with(LogLayer::new(style, redaction, lines))
         .try_init()
         .map_err(|_| LogError::SetUpTwice)
+}
+
+/// As [`init`], with a level that can be changed while the process runs. Asking whether a line is written costs a lock that
+/// nearly nobody holds.
+pub fn init_adjustable(
+    filter: &Filter,
+    style: Style,
+    redaction: Redaction,
+    lines: LineSource,
+) -> Result<Adjustable, LogError> {
+    let (filter, handle) = reload::Layer::new(filter.build());
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(LogLayer::new(style, redaction, lines))
+        .try_init()
+        .map_err(|_| LogError::SetUpTwice)?;
+    Ok(Adjustable(handle))
+}
+
+/// The level of a log that runs.
+#[derive(Clone, Debug)]
+pub struct Adjustable(reload::Handle<EnvFilter, Registry>);
+
+impl Adjustable {
+    /// From now on these lines are written.
+    pub fn set(&self, filter: &Filter) {
+        // Only a log that is gone refuses, and that has no lines.
+        let _ = self.0.reload(filter.build());
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod cell;
 mod family;
 mod process;
+mod system;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -190,6 +191,11 @@ impl Registry {
     /// Prometheus clients use.
     pub fn add_process_metrics(&self) {
         process::register(self);
+    }
+
+    /// Adds the machine's memory, load and CPU time (Linux; elsewhere nothing).
+    pub fn add_system_metrics(&self) {
+        system::register(self);
     }
 
     /// Adds the size and limit of every family, and how often a series was refused for the limit.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bastide_auth::Algorithm;
+use bastide_auth::{Algorithm, TenantId};
 use bastide_config::read::Fields;
 use bastide_config::{Node, Secret, parse};
 
@@ -72,30 +72,30 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<AuthSettings> {
     let seconds = Duration::from_secs;
     let issuer = fields.optional("issuer", parse::string(1..=512));
     let audience = fields.optional("audience", parse::string(1..=512));
-    let leeway = fields.or(
+    let leeway = fields.setting(
         "leeway",
         seconds(60),
         parse::duration(Duration::ZERO..=seconds(600)),
     );
-    let cache = fields.object("cache", |fields| {
-        let enabled = fields.or("enabled", true, parse::boolean);
-        let entries = fields.or("max_entries", 5_000, parse::integer(0..=10_000_000_usize));
-        let ttl = fields.or("ttl", seconds(300), parse::duration(ANY_TIME));
+    let cache = fields.object_or_empty("cache", |fields| {
+        let enabled = fields.setting("enabled", true, parse::boolean);
+        let entries = fields.setting("max_entries", 5_000, parse::integer(0..=10_000_000_usize));
+        let ttl = fields.setting("ttl", seconds(300), parse::duration(ANY_TIME));
         Some((if enabled { entries } else { 0 }, ttl))
     });
-    let (cache_entries, cache_ttl) = cache.unwrap_or((5_000, seconds(300)));
-    let sessions = fields.object("sessions", |fields| {
-        let enabled = fields.or("enabled", false, parse::boolean);
-        let staleness = fields.or("staleness", Duration::ZERO, parse::duration(ANY_TIME));
+    let sessions = fields.object_or_empty("sessions", |fields| {
+        let enabled = fields.setting("enabled", false, parse::boolean);
+        let staleness = fields.setting("staleness", Duration::ZERO, parse::duration(ANY_TIME));
         Some((enabled, staleness))
     });
-    let (sessions, staleness) = sessions.unwrap_or((false, Duration::ZERO));
+    let is_checked = sessions.is_none_or(|(enabled, _)| enabled);
     let binding_secret = fields.optional("binding_secret", parse::secret(32));
-    if binding_secret.is_some() && !sessions {
+    if binding_secret.is_some() && !is_checked {
         let message = "needs `sessions.enabled`: the registry knows the refresh token to which a token is bound";
         fields.reject_field::<()>("binding_secret", message);
     }
     let service_keys = fields.list("service_keys", service_key);
+    let ((cache_entries, cache_ttl), (sessions, staleness)) = (cache?, sessions?);
     Some(AuthSettings {
         keys: keys?,
         issuer,
@@ -171,7 +171,7 @@ fn service_key(node: Node<'_, '_>) -> Option<ServiceKeySettings> {
         let key = fields.required("key", parse::secret(32));
         let roles = fields.list("roles", parse::string(1..=64));
         let scopes = fields.list("scopes", parse::string(1..=128));
-        let tenant = fields.optional("tenant", parse::string(1..=64));
+        let tenant = fields.optional("tenant", tenant);
         Some(ServiceKeySettings {
             name: name?,
             key: key?,
@@ -180,4 +180,12 @@ fn service_key(node: Node<'_, '_>) -> Option<ServiceKeySettings> {
             tenant,
         })
     })
+}
+
+fn tenant(mut node: Node<'_, '_>) -> Option<String> {
+    let text = parse::string(1..=64)(node.again())?;
+    match TenantId::parse(&text) {
+        Ok(_) => Some(text),
+        Err(error) => node.reject(error.to_string()),
+    }
 }

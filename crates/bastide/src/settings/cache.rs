@@ -44,8 +44,8 @@ impl CacheSettings {
 }
 
 pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<CacheSettings> {
-    let multi_tier = fields.or("multi_tier", true, parse::boolean);
-    let max_staleness = fields.or(
+    let multi_tier = fields.setting("multi_tier", true, parse::boolean);
+    let max_staleness = fields.setting(
         "max_staleness",
         Duration::from_secs(2),
         parse::duration(SOME_TIME),
@@ -59,18 +59,24 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<CacheSettings> {
         l2_prefix: None,
         max_staleness,
     };
-    fields.object("l1", |fields| {
+    fields.object_or_empty("l1", |fields| {
         let many = parse::integer(0..=1_000_000_000_usize);
-        read.l1_entries = fields.or("max_entries", read.l1_entries, many);
-        let bytes = fields.or("max_bytes", 64 << 20, parse::bytes(0..=1 << 40));
+        read.l1_entries = fields.setting("max_entries", read.l1_entries, many);
+        let bytes = fields.setting("max_bytes", 64 << 20, parse::bytes(0..=1 << 40));
         read.l1_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        read.l1_ttl = fields.or("ttl", read.l1_ttl, parse::duration(ANY_TIME));
+        read.l1_ttl = fields.setting("ttl", read.l1_ttl, parse::duration(ANY_TIME));
         Some(())
     });
-    fields.object("l2", |fields| {
-        read.l2_ttl = fields.or("ttl", read.l2_ttl, parse::duration(SOME_TIME));
+    fields.object_or_empty("l2", |fields| {
+        read.l2_ttl = fields.setting("ttl", read.l2_ttl, parse::duration(SOME_TIME));
         read.l2_prefix = fields.optional("prefix", parse::string(0..=64));
         Some(())
     });
+    if read.l1_entries == 0 && !read.multi_tier {
+        return fields.reject_field(
+            "multi_tier",
+            "is off and `l1.max_entries` is 0: nothing would be kept anywhere",
+        );
+    }
     Some(read)
 }

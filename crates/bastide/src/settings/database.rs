@@ -21,7 +21,7 @@ pub struct DatabaseSettings {
     pub across_url: Option<Secret>,
     /// `direct_url`: where `LISTEN` and migrations connect when `url` leads to a pooler.
     pub direct_url: Option<Secret>,
-    /// `pool.min`: connections that are kept open; 2.
+    /// `pool.min`: connections that are kept open; 2, or `max` if that is less.
     pub pool_min: usize,
     /// `pool.max`: connections at most; 20.
     pub pool_max: usize,
@@ -45,39 +45,44 @@ pub(super) fn read(
 ) -> Option<DatabaseSettings> {
     let url = parse::url(&["postgres", "postgresql", "sqlite"]);
     let url = |fields: &mut Fields<'_, '_>, name| fields.optional(name, &url).map(Secret::new);
-    let pool = fields.object("pool", |fields| {
-        let min = fields.or("min", 2, parse::integer(0..=1_000_usize));
-        let max = fields.or("max", 20, count);
+    let pool = fields.object_or_empty("pool", |fields| {
+        let max = fields.setting("max", 20, count);
+        let min = fields.setting("min", max.min(2), parse::integer(0..=1_000_usize));
         if min > max {
             return fields.reject_field("min", format!("is more than `max`, which is {max}"));
         }
         Some((min, max))
     });
-    let (pool_min, pool_max) = pool.unwrap_or((2, 20));
-    let migrate_at_start = fields.optional("migrate_at_start", parse::boolean);
-    if migrate_at_start == Some(true) && !environment.is_lenient() {
+    let migrate_at_start =
+        fields.setting("migrate_at_start", environment.is_lenient(), parse::boolean);
+    if migrate_at_start && !environment.is_lenient() {
         let message = "is for development; run `db migrate` as a step of its own before the start";
         fields.reject_field::<()>("migrate_at_start", message);
     }
     let seconds = Duration::from_secs;
+    // Every member is asked for before the first `?`, so that every mistake is found.
     Some(DatabaseSettings {
         url: url(fields, "url"),
         owner_url: url(fields, "owner_url"),
         across_url: url(fields, "across_url"),
         direct_url: url(fields, "direct_url"),
-        pool_min,
-        pool_max,
-        connect_timeout: fields.or("connect_timeout", seconds(3), parse::duration(SOME_TIME)),
-        acquire_timeout: fields.or("acquire_timeout", seconds(5), parse::duration(SOME_TIME)),
-        statement_timeout: fields.or("statement_timeout", seconds(10), parse::duration(SOME_TIME)),
-        idle_timeout: fields.or("idle_timeout", seconds(300), parse::duration(ANY_TIME)),
+        connect_timeout: fields.setting("connect_timeout", seconds(3), parse::duration(SOME_TIME)),
+        acquire_timeout: fields.setting("acquire_timeout", seconds(5), parse::duration(SOME_TIME)),
+        statement_timeout: fields.setting(
+            "statement_timeout",
+            seconds(10),
+            parse::duration(SOME_TIME),
+        ),
+        idle_timeout: fields.setting("idle_timeout", seconds(300), parse::duration(ANY_TIME)),
         migrations: fields
-            .or(
+            .setting(
                 "migrations",
                 "migrations".to_owned(),
                 parse::string(1..=4096),
             )
             .into(),
-        migrate_at_start: migrate_at_start.unwrap_or(environment.is_lenient()),
+        migrate_at_start,
+        pool_min: pool?.0,
+        pool_max: pool?.1,
     })
 }

@@ -19,7 +19,7 @@ pub struct HealthSettings {
     pub timeout: Duration,
     /// `cache_ttl`: for how long a result is given again; 1 s.
     pub cache_ttl: Duration,
-    /// `rpc`: whether `health@1.0.0/check` answers services with the report too; on.
+    /// `rpc`: whether the method `health@1.0.0/check` gives the report to services, by their keys; on.
     pub rpc: bool,
 }
 
@@ -36,30 +36,27 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<HealthSettings> {
             unhealthy as f64 / MEGABYTE,
         )
     });
-    let lag = fields.object("runtime_lag", |fields| {
+    let lag = fields.object_or_empty("runtime_lag", |fields| {
         let time = parse::duration(SOME_TIME);
-        let degraded = fields.or("degraded", Duration::from_millis(50), &time);
-        let unhealthy = fields.or("unhealthy", Duration::from_millis(200), &time);
+        let degraded = fields.setting("degraded", Duration::from_millis(50), &time);
+        let unhealthy = fields.setting("unhealthy", Duration::from_millis(200), &time);
         let millis = |time: Duration| time.as_secs_f64() * 1_000.0;
         thresholds(fields, millis(degraded), millis(unhealthy))
     });
     Some(HealthSettings {
         memory,
-        runtime_lag: lag.unwrap_or(Thresholds {
-            degraded: 50.0,
-            unhealthy: 200.0,
-        }),
-        timeout: fields.or(
+        timeout: fields.setting(
             "timeout",
             Duration::from_secs(3),
             parse::duration(SOME_TIME),
         ),
-        cache_ttl: fields.or(
+        cache_ttl: fields.setting(
             "cache_ttl",
             Duration::from_secs(1),
             parse::duration(ANY_TIME),
         ),
-        rpc: fields.or("rpc", true, parse::boolean),
+        rpc: fields.setting("rpc", true, parse::boolean),
+        runtime_lag: lag?,
     })
 }
 

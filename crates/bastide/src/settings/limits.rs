@@ -27,7 +27,7 @@ pub enum LimitStorage {
 }
 
 pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<LimitSettings> {
-    let enabled = fields.or("enabled", true, parse::boolean);
+    let enabled = fields.setting("enabled", true, parse::boolean);
     let default = fields.optional("default", rule);
     let tiers = fields.optional("tiers", |node| {
         node.map(parse::any_key, parse::string(1..=64))

@@ -1,13 +1,15 @@
 //! `[log]`: what the program says while it runs.
 
 use bastide_config::read::Fields;
-use bastide_config::{Node, parse};
+use bastide_config::{Node, Shown, parse};
 use bastide_telemetry::log::{Filter, Redaction};
+
+use serde_json::Value;
 
 use super::Environment;
 
 /// Level, form, and what is never shown.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// `level`: `error` to `trace`, or directives as `info,my_app=debug`; `LOG_LEVEL` is the same. `info`, in development `debug`.
     pub level: Filter,
@@ -26,6 +28,15 @@ pub enum LogFormat {
     Pretty,
 }
 
+impl Shown for LogFormat {
+    fn shown(&self) -> Value {
+        match self {
+            Self::Json => "json".into(),
+            Self::Pretty => "pretty".into(),
+        }
+    }
+}
+
 impl LogSettings {
     /// The standard paths and those of the program.
     pub(crate) fn redaction(&self) -> Redaction {
@@ -36,8 +47,10 @@ impl LogSettings {
 
 pub(super) fn read(fields: &mut Fields<'_, '_>, environment: Environment) -> Option<LogSettings> {
     let is_development = environment == Environment::Development;
+    let otherwise = if is_development { "debug" } else { "info" };
+    fields.default("level", otherwise);
     let level = fields.optional("level", level);
-    let format = fields.or(
+    let format = fields.setting(
         "format",
         if is_development {
             LogFormat::Pretty
@@ -47,7 +60,6 @@ pub(super) fn read(fields: &mut Fields<'_, '_>, environment: Environment) -> Opt
         parse::choice(&[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]),
     );
     let redact = fields.list("redact", redacted);
-    let otherwise = if is_development { "debug" } else { "info" };
     Some(LogSettings {
         level: level.unwrap_or_else(|| Filter::parse(otherwise).expect("a level")),
         format,

@@ -6,7 +6,7 @@ use super::Registry;
 
 /// `USER_HZ`: the unit of times in `/proc/*/stat`. It is part of the kernel's interface and 100 on every architecture Rust's
 /// standard library runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub(super) const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(super) fn register(registry: &Registry) {
     if fs::metadata("/proc/self/stat").is_err() {
