@@ -44,7 +44,7 @@ fn origin_or_any(node: Node<'_, '_>) -> Option<String> {
 }
 
 /// As browsers write it.
-pub(super) fn origin(mut node: Node<'_, '_>) -> Option<String> {
+fn origin(mut node: Node<'_, '_>) -> Option<String> {
     let text = parse::string(1..=512)(node.again())?;
     match Cors::origins([text.as_str()]) {
         Ok(_) => Some(text),

@@ -41,7 +41,7 @@ pub struct HttpSettings {
     /// `openapi`: whether `/openapi.json` describes the methods; on.
     pub openapi: bool,
     /// `cors = {origins = ["https://app.example.com"], credentials = true, max_age = "10m"}`: which pages of other origins a
-    /// browser lets call; none. `origins = ["*"]` is any, and goes without credentials. Answers are kept for 10 min.
+    /// browser lets call, and open a WebSocket; none. `origins = ["*"]` is any, and goes without credentials. Answers are kept for 10 min.
     pub cors: Option<Cors>,
     /// `websocket`: calls over one connection.
     pub websocket: WebSocketSettings,
@@ -54,8 +54,6 @@ pub struct WebSocketSettings {
     pub enabled: bool,
     /// `path`: where it is opened; `/ws`.
     pub path: String,
-    /// `origins`: whose pages may open one beside those of the own host; none.
-    pub origins: Vec<String>,
     /// `max_frame`: the longest message of a client; 1 MiB.
     pub max_frame: u64,
     /// `concurrency`: how many calls of one connection are under way at once; 32.
@@ -101,7 +99,6 @@ impl HttpSettings {
             max_batch: self.max_batch,
             batch_concurrency: self.batch_concurrency,
             websocket_path: socket.enabled.then(|| socket.path.clone()),
-            websocket_origins: socket.origins.clone(),
             max_frame: size(socket.max_frame),
             socket_concurrency: socket.concurrency,
             ping_interval: socket.ping_interval,

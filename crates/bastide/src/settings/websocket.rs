@@ -5,7 +5,6 @@ use std::time::Duration;
 use bastide_config::read::Fields;
 use bastide_config::{Node, parse};
 
-use super::cors::origin;
 use super::http::WebSocketSettings;
 use super::{SOME_TIME, count};
 
@@ -24,7 +23,6 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<WebSocketSettings> {
     let read = WebSocketSettings {
         enabled: fields.setting("enabled", true, parse::boolean),
         path: fields.setting("path", "/ws".to_owned(), path),
-        origins: fields.list("origins", origin),
         max_frame: fields.setting("max_frame", 1 << 20, parse::bytes(1..=1 << 30)),
         concurrency: fields.setting("concurrency", 32, count),
         ping_interval: fields.setting("ping_interval", Duration::from_secs(15), &time),

@@ -152,7 +152,7 @@ fn open(shop: &Shop, path: &str, origin: &str) -> (std::net::TcpStream, String) 
 
 #[test]
 fn http_websocket_path_origins_and_enabled() {
-    let text = "[http.websocket]\npath = \"/live\"\norigins = [\"https://app.example.com\"]\n";
+    let text = "[http.websocket]\npath = \"/live\"\n[http.cors]\norigins = [\"https://app.example.com\"]\n";
     let shop = Setup::new(text).start();
     let status =
         |shop: &Shop, path: &str, origin: &str| open(shop, path, origin).1[9..12].to_owned();

@@ -58,10 +58,7 @@ const MISTAKES: &[(&str, &str)] = &[
         "[health]\nmemory = {degraded = \"2MB\", unhealthy = \"1MB\"}",
         "2:22: health.memory.degraded: ",
     ),
-    (
-        "[health]\nruntime_lag = {degraded = \"soon\"}",
-        "2:27: health.runtime_lag.degraded: ",
-    ),
+    ("[health]\ntimeout = \"soon\"", "2:11: health.timeout: "),
     ("[metrics]\nprocess = \"always\"", "2:11: metrics.process: "),
     ("[log]\nlevel = \"inof\"", "2:9: log.level: "),
     ("[log]\nredact = [\"*\"]", "2:11: log.redact[0]: "),

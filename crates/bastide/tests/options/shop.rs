@@ -106,9 +106,21 @@ impl Setup {
         command
     }
 
-    /// What the program answers to these arguments.
+    /// What the program answers to these arguments. It has to end.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        let mut child = self
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ends = until(PATIENCE, || child.try_wait().unwrap().is_some());
+        if !ends {
+            child.kill().unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(ends, "it runs on: {output:?}");
+        output
     }
 
     /// What is printed on its standard output.
