@@ -43,6 +43,7 @@ const COMMON: &[(&str, &str)] = &[
     ("DATABASE_OWNER_URL", "DATABASE__OWNER_URL"),
     ("REDIS_URL", "STORE__URL"),
     ("LOG_LEVEL", "LOG__LEVEL"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "TRACES__ENDPOINT"),
 ];
 
 /// Reads what is ours in the folder `config` below `folder` and in variables that begin with the program's name. The rest is read

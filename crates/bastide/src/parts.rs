@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use bastide_auth::{
     Algorithm, BindingKey, KeyError, Keys, RemoteKeys, ServiceKey, ServiceKeys, Sessions,
@@ -15,6 +15,7 @@ use bastide_limit::{Limiter, SharedOptions};
 use bastide_repo::{Entity, Schema, TenantDb};
 use bastide_store::{Namespace, RedisOptions, RedisStore, RedisUrl, SqliteOptions, Store};
 use bastide_telemetry::metrics::Registry;
+use bastide_telemetry::otlp::Exporter;
 use tokio::sync::OnceCell;
 
 use crate::configuration::Document;
@@ -52,6 +53,7 @@ pub(crate) struct Parts {
     /// Whether anything but the cache, which helps itself, works with the store.
     needs_store: AtomicBool,
     cache: OnceCell<Cache>,
+    spans: OnceLock<Exporter>,
 }
 
 impl Parts {
@@ -77,6 +79,7 @@ impl Parts {
             store: OnceCell::new(),
             needs_store: AtomicBool::new(false),
             cache: OnceCell::new(),
+            spans: OnceLock::new(),
         }
     }
 
@@ -234,6 +237,26 @@ impl Parts {
     pub(crate) async fn sessions(&self) -> Result<Sessions, StartError> {
         let sessions = Sessions::new(self.store().await?);
         Ok(sessions.staleness(self.settings.auth.staleness))
+    }
+
+    /// What sends spans, if it was started.
+    pub(crate) fn spans(&self) -> Option<&Exporter> {
+        self.spans.get()
+    }
+
+    /// Starts what sends spans, if there is a collector.
+    pub(crate) fn start_spans(&self) -> Result<Option<Exporter>, StartError> {
+        let otlp = self.settings.traces.otlp(self.program.name);
+        let otlp = otlp.map_err(|error| StartError::Configuration(format!("traces: {error}")))?;
+        let Some(otlp) = otlp else {
+            return Ok(None);
+        };
+        let exporter = otlp
+            .resource("service.version", self.program.version)
+            .resource("deployment.environment.name", self.environment.name())
+            .start();
+        exporter.register(&self.metrics);
+        Ok(Some(self.spans.get_or_init(|| exporter).clone()))
     }
 
     /// What `/metrics` shows.

@@ -27,6 +27,9 @@ const SHARE_OF_HOOKS: u32 = 5;
 /// A supervisor may tell a worker to stop before it tells this process.
 const SIGNAL_ON_ITS_WAY: Duration = Duration::from_millis(250);
 
+/// How long the collector may take over the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+
 /// Takes calls until the process is told to stop.
 ///
 /// 1. The operator's endpoints answer, if they have an address of their own; `/readyz` says that the program starts.
@@ -91,6 +94,11 @@ pub(crate) async fn run(
     health.drain();
     let hooks = std::mem::take(&mut app.wind_down);
     stop(server, children, hooks, shutdown.delay, shutdown.timeout).await;
+    if let Some(spans) = parts.spans()
+        && !spans.flush(LAST_SPANS).await
+    {
+        tracing::warn!("the collector did not take the last spans in time");
+    }
     if let Some(ops) = ops {
         ops.drain(Duration::ZERO).await;
     }
@@ -134,6 +142,9 @@ async fn dispatcher(app: &mut App, registry: Registry) -> Result<Dispatcher, Sta
         .service_keys(parts.service_keys()?)
         .limiter(parts.limiter()?)
         .timeout(parts.settings.http.request_timeout);
+    if let Some(spans) = parts.start_spans()? {
+        dispatcher = dispatcher.exporter(spans);
+    }
     if let Some(verifier) = parts.verifier(app.sessions.take()).await? {
         dispatcher = dispatcher.verifier(verifier);
     }

@@ -15,6 +15,7 @@ mod limits;
 mod log;
 mod metrics;
 mod store;
+mod traces;
 mod websocket;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use limits::{LimitSettings, LimitStorage};
 pub use log::{LogFormat, LogSettings};
 pub use metrics::MetricsSettings;
 pub use store::StoreSettings;
+pub use traces::TracesSettings;
 
 /// Where a program runs. `BASTIDE_ENV` says which; `development` unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[metrics]`
     pub metrics: MetricsSettings,
+    /// `[traces]`
+    pub traces: TracesSettings,
     /// `[config]`
     pub config: ConfigSettings,
     /// `[shutdown]`
@@ -129,6 +133,7 @@ impl Settings {
         let health = fields.object_or_empty("health", health::read);
         let log = fields.object_or_empty("log", |fields| log::read(fields, environment));
         let metrics = fields.object_or_empty("metrics", metrics::read);
+        let traces = fields.object_or_empty("traces", traces::read);
         let config = fields.object_or_empty("config", |fields| config(fields, environment));
         let shutdown = fields.object_or_empty("shutdown", |fields| shutdown(fields, environment));
         let data_dir = fields.setting("data_dir", ".bastide".to_owned(), parse::string(1..=4096));
@@ -151,6 +156,7 @@ impl Settings {
             health: health?,
             log: log?,
             metrics: metrics?,
+            traces: traces?,
             config: config?,
             shutdown: shutdown?,
             data_dir: data_dir.into(),

@@ -58,7 +58,11 @@ fn every_test_of_an_option_stands_in_the_table() {
         let names = names
             .filter_map(|line| line.split_once('('))
             .map(|(name, _)| name.to_owned());
-        let tests = names.filter(|name| name.starts_with("seed000_") || name.starts_with("http_"));
+        let tests = names.filter(|name| {
+            ["seed000_", "http_", "traces_"]
+                .iter()
+                .any(|one| name.starts_with(one))
+        });
         forgotten.extend(tests.filter(|name| !named.contains(name.as_str())));
     }
     assert!(forgotten.is_empty(), "{forgotten:#?}");

@@ -19,3 +19,4 @@ mod mistakes;
 mod rate_limit;
 mod shop;
 mod store;
+mod traces;

@@ -62,6 +62,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[metrics]\nprocess = \"always\"", "2:11: metrics.process: "),
     ("[log]\nlevel = \"inof\"", "2:9: log.level: "),
     ("[log]\nredact = [\"*\"]", "2:11: log.redact[0]: "),
+    ("[traces]\nratio = 2", "2:9: traces.ratio: "),
+    (
+        "[traces]\nendpoint = \"collector\"",
+        "2:12: traces.endpoint: ",
+    ),
     ("[config]\nwatch = 1", "2:9: config.watch: "),
     ("[shutdown]\ntimeout = \"0s\"", "2:11: shutdown.timeout: "),
     ("[sign]\nopens_at = \"late\"", "2:12: sign.opens_at: "),
