@@ -76,6 +76,16 @@ impl Policy {
         self
     }
 
+    /// The roles of which one is needed; none if any identity will do.
+    pub const fn roles(&self) -> &'static [&'static str] {
+        self.any_role
+    }
+
+    /// The scopes that are needed, all of them.
+    pub const fn scopes(&self) -> &'static [&'static str] {
+        self.all_scopes
+    }
+
     /// Whether this identity may enter.
     pub fn admit(&self, identity: &Identity) -> Result<(), Denied> {
         if self.services_only && identity.kind() != Kind::Service {

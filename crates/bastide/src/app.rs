@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bastide_accounts::{self as accounts, Accounts};
-use bastide_auth::{BindingKey, Issuer, Sessions};
+use bastide_auth::{BindingKey, Clock, Issuer, Sessions};
 use bastide_cache::Cache;
 use bastide_health::Indicator;
 use bastide_repo::{Entity, Repo, TenantDb};
@@ -42,6 +42,9 @@ pub struct App {
     pub(crate) lines: Arc<Lines>,
     /// The level of the log, if it may change.
     pub(crate) log: Option<Adjustable>,
+    /// Where the program is handed over to the test that runs it.
+    #[cfg(feature = "testing")]
+    pub(crate) stage: Option<crate::testing::Opening>,
 }
 
 /// What is done once, before calls are taken or after the last.
@@ -97,6 +100,8 @@ impl App {
             sessions: None,
             lines,
             log,
+            #[cfg(feature = "testing")]
+            stage: None,
         }
     }
 
@@ -177,6 +182,11 @@ impl App {
             passwords: Arc::default(),
         };
         Ok(Accounts::new(parts, options)?)
+    }
+
+    /// What time it is: the system's clock, or the one that a test moves.
+    pub fn clock(&self) -> Clock {
+        self.parts.clock.clone()
     }
 
     /// Where counters and histograms of the program's own are registered, beside those of every method.

@@ -34,6 +34,10 @@ pub(crate) async fn carry_out(mut app: App) -> anyhow::Result<()> {
         services.push(health_service_for(health, services_alone));
     }
     let registry = Registry::new(services).map_err(StartError::from)?;
+    #[cfg(feature = "testing")]
+    if let Some(stage) = app.stage.take() {
+        return crate::testing::run(app, registry, stage, readiness).await;
+    }
     match app.command.clone() {
         Command::Run { http_only } => serve::run(app, registry, !http_only, readiness).await,
         Command::Worker {

@@ -153,7 +153,7 @@ fn environment(env: &Env) -> Result<Environment, StartError> {
 }
 
 /// `MEDIA_SCALER_` for `media-scaler`.
-fn prefix(name: &str) -> String {
+pub(crate) fn prefix(name: &str) -> String {
     format!("{}_", name.replace('-', "_").to_ascii_uppercase())
 }
 

@@ -145,6 +145,10 @@ where
     F: Future<Output = Result<(), E>>,
     E: Into<anyhow::Error>,
 {
+    #[cfg(feature = "testing")]
+    if let Some(stage) = crate::testing::Stage::take() {
+        return stage.play(program, body);
+    }
     let arguments = Arguments::parse();
     let command = arguments.command.unwrap_or_default();
     let configuration = match configuration::read(program, Path::new(""), &Env::process()) {

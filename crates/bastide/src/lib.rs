@@ -19,6 +19,8 @@ mod serve;
 pub mod settings;
 mod signals;
 mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod watch;
 mod workers;
 

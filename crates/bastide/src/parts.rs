@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use bastide_auth::{
-    Algorithm, BindingKey, KeyError, Keys, RemoteKeys, ServiceKey, ServiceKeys, Sessions,
+    Algorithm, BindingKey, Clock, KeyError, Keys, RemoteKeys, ServiceKey, ServiceKeys, Sessions,
     TenantChoice, TenantId, Verifier, https_keys,
 };
 use bastide_cache::Cache;
@@ -45,6 +45,11 @@ pub(crate) struct Parts {
     pub(crate) metrics: Registry,
     /// Whether the program works. Otherwise it is only looked at, and its parts are stand-ins that nobody sees.
     pub(crate) is_serving: bool,
+    /// The system's, unless a test holds it.
+    pub(crate) clock: Clock,
+    /// What tries each entity's isolation.
+    #[cfg(feature = "testing")]
+    pub(crate) probes: crate::testing::Probes,
     schema: Mutex<Schema>,
     components: Mutex<Vec<Component>>,
     database: OnceCell<Database>,
@@ -72,6 +77,9 @@ impl Parts {
             document,
             metrics,
             is_serving,
+            clock: Clock::system(),
+            #[cfg(feature = "testing")]
+            probes: crate::testing::Probes::default(),
             schema: Mutex::default(),
             components: Mutex::default(),
             database: OnceCell::new(),
@@ -92,6 +100,8 @@ impl Parts {
     pub(crate) fn add<E: Entity>(&self) {
         let mut schema = self.locked_schema();
         *schema = std::mem::take(&mut *schema).with::<E>();
+        #[cfg(feature = "testing")]
+        self.probes.add::<E>();
     }
 
     /// The entities of a part that has tables of its own.
@@ -225,7 +235,8 @@ impl Parts {
 
     pub(crate) async fn cache(&self) -> Result<&Cache, StartError> {
         let open = async || {
-            let options = self.settings.cache.options(self.program.name);
+            let mut options = self.settings.cache.options(self.program.name);
+            options.clock = self.clock.clone();
             let cache = Cache::new(self.opened_store().await?, options).await?;
             cache.expose(&self.metrics);
             Ok(cache)
@@ -235,7 +246,7 @@ impl Parts {
 
     /// The registry of sessions in the shared store.
     pub(crate) async fn sessions(&self) -> Result<Sessions, StartError> {
-        let sessions = Sessions::new(self.store().await?);
+        let sessions = Sessions::new(self.store().await?).clock(self.clock.clone());
         Ok(sessions.staleness(self.settings.auth.staleness))
     }
 
@@ -289,6 +300,7 @@ impl Parts {
             }
         };
         verifier = verifier
+            .clock(self.clock.clone())
             .leeway(settings.leeway)
             .cache(settings.cache_entries, settings.cache_ttl);
         if let Some(issuer) = &settings.issuer {

@@ -127,7 +127,10 @@ async fn operators_endpoints(
 }
 
 /// What decides about calls, with the parts that it needs for that.
-async fn dispatcher(app: &mut App, registry: Registry) -> Result<Dispatcher, StartError> {
+pub(crate) async fn dispatcher(
+    app: &mut App,
+    registry: Registry,
+) -> Result<Arc<Dispatcher>, StartError> {
     let parts = &app.parts;
     callers_can_be_known(parts, &registry)?;
     let http = &parts.settings.http;
@@ -149,24 +152,24 @@ async fn dispatcher(app: &mut App, registry: Registry) -> Result<Dispatcher, Sta
         dispatcher = dispatcher.verifier(verifier);
     }
     let limits = &parts.settings.rate_limit;
-    Ok(if limits.enabled {
+    Ok(Arc::new(if limits.enabled {
         match &limits.rule {
             Some(rule) => dispatcher.default_limit(rule.clone()),
             None => dispatcher,
         }
     } else {
         dispatcher.without_limits()
-    })
+    }))
 }
 
 /// What answers callers.
-fn entry(
+pub(crate) fn entry(
     parts: &Parts,
-    dispatcher: Dispatcher,
+    dispatcher: Arc<Dispatcher>,
     health: &Arc<Health>,
 ) -> Result<HttpEntry, StartError> {
     let http = &parts.settings.http;
-    let mut entry = HttpEntry::new(Arc::new(dispatcher), http.options());
+    let mut entry = HttpEntry::new(dispatcher, http.options());
     if http.openapi {
         entry = entry.described(parts.program.name, parts.program.version);
     }

@@ -28,7 +28,8 @@ pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream> {
     let body = &function.block;
     Ok(quote! {
         #(#attributes)*
-        fn #name() -> ::std::process::ExitCode {
+        // For a test that starts the program.
+        pub(crate) fn #name() -> ::std::process::ExitCode {
             async fn body(#input) #output #body
             #facade::launch(
                 #facade::Program {
