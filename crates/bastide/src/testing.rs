@@ -31,62 +31,69 @@
 //! production and are not started. No signals: [`TestApp::stop`] runs the hooks of the end.
 //!
 //! # Example
+//! In `tests/notes.rs` the program is `#[path = "../src/main.rs"] mod program;`:
+//!
 //! ```
-//! use bastide::prelude::*;
+//! mod program {
+//!     use bastide::prelude::*;
+//!
+//!     #[api]
+//!     #[derive(Debug, Entity)]
+//!     #[entity(table = "notes", tenant)]
+//!     pub struct Note {
+//!         #[entity(id)]
+//!         pub id: Uuid,
+//!         text: String,
+//!     }
+//!
+//!     struct Notes(Repo<Note>);
+//!
+//!     #[service(name = "notes", version = "1.0.0")]
+//!     impl Notes {
+//!         /// One note.
+//!         #[rpc(auth, limit = "100/min", cache(ttl = "60s"))]
+//!         #[get("/notes/{id}")]
+//!         async fn find(&self, cx: &Cx, id: Uuid) -> Result<Option<Note>, RepoError> {
+//!             self.0.find(cx, id).await
+//!         }
+//!
+//!         /// A new note.
+//!         #[rpc(auth(role = "writer"), limit = "100/min")]
+//!         async fn write(&self, cx: &Cx, text: String) -> Result<Note, RepoError> {
+//!             self.0.insert(cx, Note { id: Uuid::now_v7(), text }).await
+//!         }
+//!     }
+//!
+//!     #[bastide::main]
+//!     async fn main(app: App) -> Result<()> {
+//!         let notes = Notes(app.repo().await?);
+//!         app.service(notes).run().await
+//!     }
+//! }
+//!
 //! use bastide::testing::{Fixtures, LeakSearch, TestApp, assert_isolated, assert_no_leak};
+//! use program::Note;
 //! use serde_json::json;
 //!
-//! #[api]
-//! #[derive(Debug, Entity)]
-//! #[entity(table = "notes", tenant)]
-//! struct Note {
-//!     #[entity(id)]
-//!     id: Uuid,
-//!     text: String,
-//! }
+//! // Stands below `#[tokio::test]`.
+//! async fn notes_stay_with_their_tenant() -> bastide::Result<()> {
+//!     let app = TestApp::start(program::main).await?;
+//!     let writer = app.acme().role("writer");
+//!     let note: Note = writer.call("notes/write", json!({"text": "hello"})).await?;
 //!
-//! struct Notes(Repo<Note>);
-//!
-//! #[service(name = "notes", version = "1.0.0")]
-//! impl Notes {
-//!     /// One note.
-//!     #[rpc(auth, limit = "100/min", cache(ttl = "60s"))]
-//!     #[get("/notes/{id}")]
-//!     async fn find(&self, cx: &Cx, id: Uuid) -> Result<Option<Note>, RepoError> {
-//!         self.0.find(cx, id).await
-//!     }
-//!
-//!     /// A new note.
-//!     #[rpc(auth(role = "writer"), limit = "100/min")]
-//!     async fn write(&self, cx: &Cx, text: String) -> Result<Note, RepoError> {
-//!         self.0.insert(cx, Note { id: Uuid::now_v7(), text }).await
-//!     }
-//! }
-//!
-//! #[bastide::main]
-//! async fn main(app: App) -> Result<()> {
-//!     let notes = Notes(app.repo().await?);
-//!     app.service(notes).run().await
-//! }
-//!
-//! # mod tests { use super::*;
-//! #[tokio::test]
-//! async fn notes_stay_with_their_tenant() -> Result<()> {
-//!     let app = TestApp::start(main).await?;
-//!     let note: Note = app.acme().role("writer").call("notes/write", json!({"text": "hello"})).await?;
-//!
-//!     let found: Option<Note> = app.globex().call("notes/find", json!({"id": note.id})).await?;
-//!     assert!(found.is_none());
-//!     let refused = app.acme().call::<Note>("notes/write", json!({"text": "x"})).await.unwrap_err();
-//!     assert_eq!(refused, "role_required");
+//!     let find = json!({"id": note.id});
+//!     assert!(app.acme().call::<Option<Note>>("notes/find", &find).await?.is_some());
+//!     assert!(app.globex().call::<Option<Note>>("notes/find", &find).await?.is_none());
+//!     let refused = app.acme().call::<Note>("notes/write", json!({"text": "x"})).await;
+//!     assert_eq!(refused.unwrap_err(), "role_required");
 //!
 //!     assert_isolated(&app, &Fixtures::new()).await;
 //!     assert_no_leak(&app, &LeakSearch::new()).await;
 //!     app.stop().await
 //! }
-//! # pub(super) fn run() { notes_stay_with_their_tenant() }
+//! # fn main() -> bastide::Result<()> {
+//! #     bastide::tokio::runtime::Runtime::new()?.block_on(notes_stay_with_their_tenant())
 //! # }
-//! # use bastide::tokio;
 //! ```
 
 mod answers;

@@ -110,11 +110,6 @@ impl<'a> Caller<'a> {
 
     /// Calls a method, `users@1.0.0/create` or `users/create`, with this input.
     ///
-    /// ```ignore
-    /// let user: User = app.acme().call("users/find", json!({"id": id})).await?;
-    /// assert_eq!(app.globex().call::<User>("users/find", json!({"id": id})).await.unwrap_err(), "user_not_found");
-    /// ```
-    ///
     /// # Errors
     /// The problem that was answered, which is equal to its code.
     ///

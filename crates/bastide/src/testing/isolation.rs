@@ -1,6 +1,6 @@
 //! That no tenant reaches another's rows, whatever is tried, in the table of every entity.
 
-use bastide_db::Dialect;
+use bastide_db::{Dialect, values};
 
 use super::fixtures::{Fixtures, Planted, plant};
 use super::statements;
@@ -13,7 +13,8 @@ use super::{ACME, GLOBEX};
 /// other's: find, list, count, update, delete, a row of the same id, a row that refers to it, by the repositories. On Postgres
 /// also by statements of one's own, in *every* table with a column `tenant_id`, whether it belongs to an entity or not: select, join,
 /// count, insert, update, delete, moving a row from or to the other, all of it with another's tenant, and without any. On `SQLite`,
-/// which cannot keep rows apart in such statements, they have to be refused.
+/// which cannot keep rows apart in such statements, they have to be refused. An entity without `tenant` must not have a table whose rows
+/// are tenants'.
 ///
 /// # Panics
 /// With everything that was reached, one line each; and if rows cannot be made or are not seen by their own tenant, because
@@ -37,7 +38,7 @@ async fn reached(app: &TestApp, fixtures: &Fixtures) -> Result<Vec<String>, Stri
                 .to_owned(),
         );
     }
-    let mut all = Vec::new();
+    let mut all = undeclared(app).await?;
     for (own, own_cx, other, other_name) in [
         (&acmes, &acme, &globex, GLOBEX),
         (&globexs, &globex, &acme, ACME),
@@ -89,6 +90,36 @@ async fn reached(app: &TestApp, fixtures: &Fixtures) -> Result<Vec<String>, Stri
         Dialect::Sqlite => statements::on_sqlite(&db, &globex, &names(&acmes)).await?,
     });
     Ok(all)
+}
+
+/// Entities that say nothing of tenants, on tables whose rows are tenants'.
+async fn undeclared(app: &TestApp) -> Result<Vec<String>, String> {
+    let connection = app.connection().await;
+    let connection = connection.map_err(|error| format!("{error:#}"))?;
+    let sql = match connection.dialect() {
+        Dialect::Postgres => {
+            "SELECT 1 AS one FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 \
+             AND column_name = 'tenant_id'"
+        }
+        Dialect::Sqlite => "SELECT 1 AS one FROM pragma_table_info($1) WHERE name = 'tenant_id'",
+    };
+    let mut found = Vec::new();
+    for probe in app.probes() {
+        let table = probe.table();
+        if !table.traits.tenant {
+            let row = connection.query_opt(sql, &values![table.name]).await;
+            if row
+                .map_err(|error| format!("{}: {error}", table.name))?
+                .is_some()
+            {
+                found.push(format!(
+                    "{}: an entity without `tenant` has this table, whose rows are tenants'",
+                    table.name
+                ));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn names(planted: &Planted) -> Vec<&'static str> {

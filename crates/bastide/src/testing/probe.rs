@@ -1,5 +1,6 @@
 //! What is tried with the rows of one entity, whose type only its repository knows.
 
+use std::any::TypeId;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
@@ -10,20 +11,21 @@ use futures_util::future::LocalBoxFuture;
 
 /// The entities whose repositories a program has asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Probes(Mutex<Vec<Arc<dyn Probe>>>);
+pub(crate) struct Probes(Mutex<Vec<(TypeId, Arc<dyn Probe>)>>);
 
 impl Probes {
     pub(crate) fn add<E: Entity>(&self) {
         let mut probes = self.0.lock().expect("nobody panics while holding it");
-        let name = E::TABLE.name;
-        if !probes.iter().any(|known| known.table().name == name) {
-            probes.push(Arc::new(Of::<E>(PhantomData)));
+        // By type: two entities may have one table, and only one of them be right.
+        let id = TypeId::of::<E>();
+        if !probes.iter().any(|(known, _)| *known == id) {
+            probes.push((id, Arc::new(Of::<E>(PhantomData))));
         }
     }
 
     pub(super) fn all(&self) -> Vec<Arc<dyn Probe>> {
         let probes = self.0.lock().expect("nobody panics while holding it");
-        probes.clone()
+        probes.iter().map(|(_, probe)| probe.clone()).collect()
     }
 }
 

@@ -228,3 +228,28 @@ async fn s21_columns_that_take_few_values_are_given() {
     assert!(refused.contains("`Fixtures::column`"), "{refused}");
     assert_isolated(&app, &Fixtures::new().column(Order::STATUS, "open")).await;
 }
+
+/// The same table without a word of tenants.
+#[derive(Debug, Clone, Entity)]
+#[entity(table = "notes")]
+struct EveryNote {
+    #[entity(id)]
+    id: Uuid,
+    text: String,
+}
+
+#[tokio::test]
+async fn s21_an_entity_that_forgets_the_tenant_is_caught() {
+    let forgetful = || {
+        bastide::launch(PROGRAM, async |app| {
+            let notes = notes::service(&app).await?;
+            let every: Repo<EveryNote> = app.repo().await?;
+            drop(every);
+            app.service(notes).run().await
+        })
+    };
+    let app = TestApp::start(forgetful).await.unwrap();
+    let told = failure(assert_isolated(&app, &Fixtures::new())).await;
+    assert!(told.contains("notes: an entity without `tenant`"), "{told}");
+    assert!(!told.contains("reaches"), "{told}");
+}
