@@ -258,3 +258,21 @@ fn s21_a_build_of_a_program_has_nothing_of_the_kit() {
     assert!(!tree("normal,build").contains("bastide-testkit"));
     assert!(tree("normal,build,dev").contains("bastide-testkit"));
 }
+
+#[test]
+fn s21_no_variable_of_the_process_leads_a_test_elsewhere() {
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let test = "test_app::s21_callers_are_told_apart_on_embedded_stores";
+    again
+        .args(["--exact", test])
+        .env("BASTIDE_ENV", "production");
+    for name in ["DATABASE_URL", "NOTES_DATABASE__URL", "REDIS_URL"] {
+        again.env(name, "postgres://nobody@127.0.0.1:1/nothing");
+    }
+    let output = again.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
