@@ -543,8 +543,10 @@ fn a_section_that_is_absent_is_read_as_an_empty_one() {
     );
 }
 
-fn database(fields: &mut Fields<'_, '_>) -> Option<Option<String>> {
-    let read = |fields: &mut Fields<'_, '_>| Some(fields.optional("url", parse::string(1..=99)));
+/// `[database] url`, or nothing.
+fn database(fields: &mut Fields<'_, '_>) -> Option<String> {
+    let url = parse::string(1..=99);
+    let read = |fields: &mut Fields<'_, '_>| Some(fields.or("url", String::new(), url));
     fields.object_or_empty("database", read)
 }
 
@@ -560,13 +562,13 @@ fn a_common_variable_is_the_setting_unless_the_programs_own_says_otherwise() {
     };
     // `PORT` is nobody's here, and no mistake.
     let loaded = read(&[("DATABASE_URL", "common"), ("PORT", "80")]);
-    assert_eq!(loaded.value.as_deref(), Some("common"));
+    assert_eq!(loaded.value, "common");
     assert_eq!(
         loaded.effective[0].to_string(),
         "database.url = common (DATABASE_URL)"
     );
     let own = [("DATABASE_URL", "common"), ("MEDIA_DATABASE__URL", "own")];
-    assert_eq!(read(&own).value.as_deref(), Some("own"));
+    assert_eq!(read(&own).value, "own");
 }
 
 #[test]
@@ -577,7 +579,7 @@ fn a_part_leaves_the_rest_to_others_and_the_whole_does_not() {
     let layers = Layers::new().file(&path).env_prefix("MEDIA_");
     let env = Env::of([("MEDIA_BILLING__RATE", "2")]);
     let part = layers.read_part(&env, database).unwrap();
-    assert_eq!(part.value.as_deref(), Some("u"));
+    assert_eq!(part.value, "u");
     let mistakes = layers.read(&env, database).unwrap_err().to_string();
     assert!(mistakes.contains("unknown key `billing`"), "{mistakes}");
     assert!(
