@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use toml::{Table, Value};
+
 /// Where a checkout has the crate.
 const CRATE: &str = "crates/bastide";
 
@@ -69,17 +71,21 @@ fn way_up(from: &Path, to: &Path) -> PathBuf {
 
 /// Whether a workspace is around the folder which does not name it among its members by a pattern.
 fn is_taken_for_a_member(folder: &Path) -> bool {
-    let workspace = folder.ancestors().skip(1).find_map(|above| {
-        let text = std::fs::read_to_string(above.join("Cargo.toml")).ok()?;
-        let is_workspace = text.lines().any(|line| line.trim() == "[workspace]");
-        is_workspace.then(|| (above.to_owned(), text))
-    });
-    let Some((root, text)) = workspace else {
+    let mut above = folder.ancestors().skip(1);
+    let Some((root, workspace)) = above.find_map(|root| Some((root, workspace(root)?))) else {
         return false;
     };
-    let below = folder.strip_prefix(&root).unwrap_or(folder);
+    let below = folder.strip_prefix(root).unwrap_or(folder);
     let siblings = below.parent().unwrap_or(Path::new("")).join("*");
-    !text.contains(&format!("\"{}\"", siblings.display()))
+    let members = workspace.get("members").and_then(Value::as_array);
+    let mut members = members.into_iter().flatten().filter_map(Value::as_str);
+    !members.any(|member| Path::new(member) == siblings)
+}
+
+/// What the manifest in this folder says of a workspace.
+fn workspace(folder: &Path) -> Option<Value> {
+    let text = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?;
+    text.parse::<Table>().ok()?.remove("workspace")
 }
 
 /// The path from the root on, of a folder that does not exist: its parents may lead through links.

@@ -96,18 +96,14 @@ fn the_manifest_fits_where_the_service_is_made() {
         manifest("alone")
     );
 
-    // A checkout is where the crate is.
-    fs::create_dir_all(path.join("crates/bastide")).unwrap();
-    fs::write(
-        path.join("crates/bastide/Cargo.toml"),
-        "[package]\nname = \"bastide\"\n",
-    )
-    .unwrap();
-    fs::write(
-        path.join("Cargo.toml"),
-        "[workspace]\nmembers = [\"examples/*\"]\n",
-    )
-    .unwrap();
+    // A checkout is where the crate is. Its manifest has a `*` that is no member.
+    fs::create_dir_all(path.join("crates/bastide/src")).unwrap();
+    fs::write(path.join("crates/bastide/src/lib.rs"), "").unwrap();
+    let package = "[package]\nname = \"bastide\"\nversion = \"0.1.0\"\n";
+    fs::write(path.join("crates/bastide/Cargo.toml"), package).unwrap();
+    let workspace = "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\", \"examples/*\"]\n\n\
+                     [profile.dev.package.\"*\"]\nopt-level = 1\n";
+    fs::write(path.join("Cargo.toml"), workspace).unwrap();
     new(&["beside"]);
     let by_path = "bastide = { path = \"../crates/bastide\" }\n\n[workspace]\n";
     assert!(
@@ -117,11 +113,20 @@ fn the_manifest_fits_where_the_service_is_made() {
     );
     new(&["member", "--path", "examples/member"]);
     let by_path = "bastide = { path = \"../../crates/bastide\" }\n";
-    assert!(
-        manifest("examples/member").ends_with(by_path),
-        "{}",
-        manifest("examples/member")
-    );
+    let member = manifest("examples/member");
+    assert!(member.ends_with(by_path), "{member}");
+    for place in ["beside", "examples/member"] {
+        let mut cargo = Command::new("cargo");
+        cargo.args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ]);
+        let ended = run(&path.join(place), &mut cargo, "");
+        assert_eq!(ended.code, Some(0), "{place}: {ended:?}");
+    }
 }
 
 #[test]
