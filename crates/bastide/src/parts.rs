@@ -411,6 +411,7 @@ pub(crate) fn database_options(settings: &DatabaseSettings, name: &str) -> Optio
             .direct_url
             .as_ref()
             .map(|url| url.expose().to_owned()),
+        prepared_statements: settings.prepared_statements,
         application_name: name.to_owned(),
         ..Options::default()
     }

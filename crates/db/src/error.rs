@@ -72,6 +72,18 @@ pub enum DbError {
         /// The URL without its password.
         database: String,
     },
+    /// The server does not know a statement that this program has prepared, or knows another under its name. Nothing was
+    /// committed.
+    #[error(
+        "the database {database} lost a prepared statement: {reason}; if the URL leads to a pooler in transaction mode that does not \
+         keep them (PgBouncer before 1.21), set `prepared_statements` to false"
+    )]
+    StatementLost {
+        /// The URL without its password.
+        database: String,
+        /// What the server said.
+        reason: String,
+    },
     /// A constraint of the schema refused the data.
     #[error("{kind} constraint `{constraint}` refused the data")]
     Conflict {
@@ -80,7 +92,7 @@ pub enum DbError {
         /// Its name on Postgres; on `SQLite` the columns (`table.column, ...`), the index, or nothing for foreign keys.
         constraint: String,
     },
-    /// Another transaction was in the way (deadlock, serialization failure); run the whole transaction again.
+    /// Another transaction was in the way (deadlock, serialization failure, a change of the schema); run the whole transaction again.
     #[error("another transaction was in the way; repeat the whole transaction ({0})")]
     Contention(String),
     /// A statement of the transaction had failed or was cancelled, so the transaction was rolled back.

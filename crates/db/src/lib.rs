@@ -8,8 +8,9 @@
 //!   `COMMIT` or `ROLLBACK` was read, and a dirty one does not go back to the pool. So every future here may be dropped at
 //!   any await.
 //! - **Every wait is bounded** by [`Options`]: a database that is gone is an error within seconds, never a hang.
-//! - **No session state**: unnamed statements and transaction-local settings only, so that `PgBouncer` in transaction mode
-//!   may stand between. Only `LISTEN` needs a connection of its own, for which there is [`Options::direct_url`].
+//! - **No session state** behind a pooler: unnamed statements and transaction-local settings only, so that `PgBouncer` in
+//!   transaction mode may stand between. A direct connection prepares its statements ([`Options::prepared_statements`]). Only
+//!   `LISTEN` needs a connection of its own, for which there is [`Options::direct_url`].
 //! - **No password is ever shown**, neither in errors nor in logs nor by `Debug`.
 //!
 //! Deliberately absent: a query builder and entities (they are `bastide-repo`'s), and retries (only the caller knows what

@@ -1,5 +1,7 @@
 //! What holds for one transaction and ends with it.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::Value;
@@ -23,19 +25,28 @@ impl Local {
     }
 
     /// One statement for all settings and the limit, as Postgres takes them.
-    pub(crate) fn set_config(&self, limit: Duration) -> (String, Vec<Value>) {
+    pub(crate) fn set_config(&self, limit: Duration) -> (Cow<'static, str>, Vec<Value>) {
         // 0 would be no limit at all.
         let limit = limit.as_millis().max(1).to_string();
         let limits = [("statement_timeout", limit)];
-        let (mut calls, mut params) = (Vec::new(), Vec::new());
-        for (name, value) in self.settings.iter().chain(&limits) {
-            let (key, text) = (params.len() + 1, params.len() + 2);
-            calls.push(format!("set_config(${key}, ${text}, true)"));
-            params.push(Value::from(*name));
-            params.push(Value::from(value));
-        }
-        (format!("SELECT {}", calls.join(", ")), params)
+        let all = self.settings.iter().chain(&limits);
+        let params = all.flat_map(|(name, value)| [Value::from(*name), Value::from(value)]);
+        let settings = self.settings.len() + limits.len();
+        let sql = match TEXTS.get(settings) {
+            Some(text) => Cow::Borrowed(text.as_str()),
+            None => Cow::Owned(text(settings)),
+        };
+        (sql, params.collect())
     }
+}
+
+/// For so many settings as there usually are.
+static TEXTS: LazyLock<[String; 9]> = LazyLock::new(|| std::array::from_fn(text));
+
+fn text(settings: usize) -> String {
+    let call = |index| format!("set_config(${}, ${}, true)", index * 2 + 1, index * 2 + 2);
+    let calls: Vec<String> = (0..settings).map(call).collect();
+    format!("SELECT {}", calls.join(", "))
 }
 
 #[cfg(test)]

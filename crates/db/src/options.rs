@@ -35,6 +35,12 @@ pub struct Options {
     pub poll_interval: Option<Duration>,
     /// Where `LISTEN` connects, when the URL leads to a `PgBouncer` in transaction mode. Default: the same URL.
     pub direct_url: Option<String>,
+    /// Whether a connection to Postgres prepares the statements that it is asked for again, up to 256 of them, so that the
+    /// server plans them once. Default `None`: where the connection is direct, which each finds out when it is made, by one
+    /// round trip; behind a pooler it does not. A pooler that gives each transaction another connection must know prepared
+    /// statements (`PgBouncer` since 1.21 with `max_prepared_statements`) before `Some(true)` is right: with one that does not,
+    /// statements fail with [`DbError::StatementLost`](crate::DbError::StatementLost), or another program's run in their place.
+    pub prepared_statements: Option<bool>,
     /// What `pg_stat_activity` shows. Default `bastide`; the URL's `application_name` wins.
     pub application_name: String,
 }
@@ -52,6 +58,7 @@ impl Default for Options {
             idle_timeout: Duration::from_mins(5),
             poll_interval: None,
             direct_url: None,
+            prepared_statements: None,
             application_name: "bastide".to_owned(),
         }
     }
@@ -71,6 +78,7 @@ impl fmt::Debug for Options {
             .field("poll_interval", &self.poll_interval)
             // Derived, it would show the password.
             .field("direct_url", &self.direct_url.as_deref().map(redact))
+            .field("prepared_statements", &self.prepared_statements)
             .field("application_name", &self.application_name)
             .finish()
     }

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use bastide_db::{Database, DbError, values};
+use bastide_db::{Database, DbError, Local, values};
 
 use support::{Fixture, PATIENCE};
 
@@ -184,6 +184,43 @@ async fn a_cancelled_statement_inside_a_transaction_ends_it(fixture: &Fixture) {
             "{result:?}"
         );
         assert_eq!(ids(&database).await.contains(&id), !was_cancelled);
+    }
+}
+
+/// While it is being prepared (asked for the second time) and afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prepared_statement_cancelled_at_any_await_leaves_a_sound_connection() {
+    let fixture = Fixture::postgres();
+    let database = fixture.open_single();
+    table(&database).await;
+    let create = "CREATE TABLE u (id bigint)";
+    database.execute(create, &[]).await.unwrap();
+    let local = Local {
+        settings: vec![("app.tenant_id", "a".to_owned())],
+        ..Local::default()
+    };
+    let insert = "INSERT INTO u (id) VALUES ($1)";
+    for times_before in [1, 3] {
+        database.execute("DELETE FROM t", &[]).await.unwrap();
+        let next = std::sync::atomic::AtomicI64::new(times_before * 1_000_000);
+        let cancelled = for_all_polls(&database, async |polls| {
+            let row = || values![next.fetch_add(1, std::sync::atomic::Ordering::SeqCst)];
+            for _ in 0..times_before {
+                let row = row();
+                let done = database.query_within(&local, insert, &row).await;
+                done.unwrap();
+            }
+            let last = row();
+            let work = database.query_within(&local, insert, &last);
+            let is_done = polled(polls, work).await.map(Result::unwrap).is_some();
+            let found = "SELECT count(*) AS n, coalesce(current_setting('app.tenant_id', true), '') AS tenant FROM u WHERE id = $1";
+            let rows = database.query(found, &last).await.unwrap();
+            assert_eq!(rows[0].get::<&str>("tenant").unwrap(), "");
+            // Cancelled while COMMIT was under way it may have been applied.
+            assert!(!is_done || rows[0].get::<i64>("n").unwrap() == 1);
+            is_done
+        });
+        assert!(cancelled.await > ROUNDS);
     }
 }
 

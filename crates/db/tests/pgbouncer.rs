@@ -67,3 +67,40 @@ async fn everything_works_in_transaction_mode() {
     let noticed = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
     noticed.expect("LISTEN goes past the pooler");
 }
+
+/// A client whose one connection has prepared a statement is given another connection of the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_forgets_statements_is_noticed_or_else_named() {
+    let server = Postgres::start().unwrap();
+    let bouncer = PgBouncer::start(server.port(), "postgres").unwrap();
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", bouncer.port());
+    let open = |prepared_statements| {
+        let options = Options {
+            max_connections: 1,
+            prepared_statements,
+            ..Options::default()
+        };
+        Database::open_with(&url, options).unwrap()
+    };
+    for prepared_statements in [None, Some(false), Some(true)] {
+        let (database, other) = (open(prepared_statements), open(Some(false)));
+        for _ in 0..3 {
+            database.query("SELECT 1 AS n", &[]).await.unwrap();
+        }
+        // The pooler gives out the connection that was used last, which is the one with the statement.
+        let held = other.begin_within(&Local::default()).await.unwrap();
+        let again = database.query("SELECT 1 AS n", &[]).await;
+        if prepared_statements == Some(true) {
+            let error = again.unwrap_err();
+            assert!(matches!(error, DbError::StatementLost { .. }), "{error:?}");
+            let message = error.to_string();
+            assert!(
+                message.contains("`prepared_statements` to false"),
+                "{message}"
+            );
+        } else {
+            again.unwrap();
+        }
+        held.rollback().await;
+    }
+}

@@ -62,8 +62,13 @@ fn file(folder: &TestFolder, name: &str, text: &str) -> String {
 }
 
 async fn is_encrypted(url: &str) -> Result<bool, DbError> {
-    let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-    Database::open(url)?.query(sql, &[]).await?[0].get("ssl")
+    let sql = "SELECT ssl, (SELECT count(*) FROM pg_prepared_statements) AS prepared FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let database = Database::open(url)?;
+    database.query(sql, &[]).await?;
+    let row = database.query(sql, &[]).await?.remove(0);
+    // The connection is seen to be direct through TLS too.
+    assert_eq!(row.get::<i64>("prepared")?, 1);
+    row.get("ssl")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,6 +21,9 @@ pub struct DatabaseSettings {
     pub across_url: Option<Secret>,
     /// `direct_url`: where `LISTEN` and migrations connect when `url` leads to a pooler.
     pub direct_url: Option<Secret>,
+    /// `prepared_statements`: whether connections prepare what they are asked for again; where they lead to the server itself
+    /// and not to a pooler.
+    pub prepared_statements: Option<bool>,
     /// `pool.min`: connections that are kept open; 2, or `max` if that is less.
     pub pool_min: usize,
     /// `pool.max`: connections at most; 20.
@@ -66,6 +69,7 @@ pub(super) fn read(
         owner_url: url(fields, "owner_url"),
         across_url: url(fields, "across_url"),
         direct_url: url(fields, "direct_url"),
+        prepared_statements: fields.optional("prepared_statements", parse::boolean),
         connect_timeout: fields.setting("connect_timeout", seconds(3), parse::duration(SOME_TIME)),
         acquire_timeout: fields.setting("acquire_timeout", seconds(5), parse::duration(SOME_TIME)),
         statement_timeout: fields.setting(

@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::time::Duration;
 
-use deadpool_postgres::Object;
+use deadpool::managed::Object;
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::convert;
+use super::connection::{Connection, Connections};
+use super::{convert, prepared};
 use crate::{DbError, Result};
 
 /// A connection out of the pool.
@@ -17,7 +18,7 @@ use crate::{DbError, Result};
 /// ever gets a connection in the middle of somebody else's transaction or behind somebody else's statement.
 pub(super) struct Checkout {
     /// `None` only while dropping.
-    connection: Option<Object>,
+    connection: Option<Object<Connections>>,
     dirty: bool,
     tls: MakeRustlsConnect,
     connect_timeout: Duration,
@@ -25,7 +26,7 @@ pub(super) struct Checkout {
 
 impl Checkout {
     pub(super) fn new(
-        connection: Object,
+        connection: Object<Connections>,
         tls: MakeRustlsConnect,
         connect_timeout: Duration,
     ) -> Self {
@@ -38,6 +39,10 @@ impl Checkout {
     }
 
     pub(super) fn client(&self) -> &Client {
+        self.connection().client()
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
         self.connection
             .as_ref()
             .expect("a checkout holds its connection until it is dropped")
@@ -68,7 +73,7 @@ impl Drop for Checkout {
         }
         // Closing does not stop a running statement: the server notices only when it wants to answer, and until then
         // the statement holds its locks. Cancelling is a courtesy, so its failure is of no interest.
-        let token = abandoned.cancel_token();
+        let token = abandoned.client().cancel_token();
         let (tls, limit) = (self.tls.clone(), self.connect_timeout);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
@@ -83,7 +88,10 @@ impl Drop for Checkout {
 pub(super) enum Answer<T> {
     /// The server answered, well or badly: the connection is in step.
     InStep(Result<T>),
-    /// It did not: the connection is of no further use.
+    /// It did not run a prepared statement, as the schema has changed: the connection is in step, and the statement is
+    /// prepared no more.
+    Outdated(DbError),
+    /// It did not answer: the connection is of no further use.
     Lost(DbError),
 }
 
@@ -91,8 +99,20 @@ impl<T> Answer<T> {
     pub(super) fn into_result(self) -> Result<T> {
         match self {
             Self::InStep(result) => result,
-            Self::Lost(error) => Err(error),
+            Self::Outdated(error) | Self::Lost(error) => Err(error),
         }
+    }
+
+    pub(super) fn map<U>(self, to: impl FnOnce(T) -> U) -> Answer<U> {
+        match self {
+            Self::InStep(result) => Answer::InStep(result.map(to)),
+            Self::Outdated(error) => Answer::Outdated(error),
+            Self::Lost(error) => Answer::Lost(error),
+        }
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
     }
 }
 
@@ -118,6 +138,9 @@ pub(super) async fn answer<T>(
                 what: "waiting for a lock",
                 after: limit,
             }))
+        }
+        Ok(Err(error)) if prepared::is_outdated(&error) => {
+            Answer::Outdated(convert::error(&error, database))
         }
         Ok(Err(error)) if convert::was_answered(&error) => {
             Answer::InStep(Err(convert::error(&error, database)))

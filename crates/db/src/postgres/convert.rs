@@ -9,6 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
+use super::prepared;
 use crate::url::chain;
 use crate::{Constraint, DbError, Result, Row, Value};
 
@@ -21,14 +22,11 @@ type BoxError = Box<dyn StdError + Sync + Send>;
 
 /// The parameters with their types, as unnamed statements want them: naming the types saves the round trip of a
 /// `PREPARE` and leaves no statement behind, which is what `PgBouncer`'s transaction mode needs.
-pub(super) fn typed(params: &[Value]) -> Vec<(&(dyn ToSql + Sync), Type)> {
-    params
-        .iter()
-        .map(|value| (value as &(dyn ToSql + Sync), type_of(value)))
-        .collect()
+pub(super) fn typed(params: &[Value]) -> impl Iterator<Item = (&Value, Type)> {
+    params.iter().map(|value| (value, type_of(value)))
 }
 
-fn type_of(value: &Value) -> Type {
+pub(super) fn type_of(value: &Value) -> Type {
     match value {
         // The server infers it from the context.
         Value::Null => Type::UNKNOWN,
@@ -166,6 +164,12 @@ pub(super) fn error(error: &tokio_postgres::Error, database: &str) -> DbError {
         _ if *code == SqlState::UNIQUE_VIOLATION => conflict(Constraint::Unique),
         _ if *code == SqlState::FOREIGN_KEY_VIOLATION => conflict(Constraint::ForeignKey),
         _ if *code == SqlState::NOT_NULL_VIOLATION => conflict(Constraint::NotNull),
+        _ if prepared::is_missing(error) => DbError::StatementLost {
+            database: database.to_owned(),
+            reason: message,
+        },
+        // A transaction cannot go on after it; the next one plans anew.
+        _ if prepared::is_outdated(error) => DbError::Contention(message),
         // The wrong number of parameters.
         _ if *code == SqlState::PROTOCOL_VIOLATION => DbError::Invalid(message),
         "23" => conflict(Constraint::Check),

@@ -1,21 +1,25 @@
 //! The Postgres driver: a pool, single statements and what transactions are made of.
 
 mod checkout;
+mod connection;
 mod convert;
+mod direct;
 mod idle;
 mod listen;
+mod prepared;
 mod tls;
 mod transaction;
 mod within;
 
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
-};
+use deadpool::Runtime;
+use deadpool::managed::{Hook, HookError, Pool, PoolError, TimeoutType};
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::checkout::{Checkout, answer};
+use self::checkout::{Answer, Checkout, answer};
+use self::connection::Connections;
 pub(crate) use self::transaction::PostgresTransaction;
 use crate::url::PostgresTarget;
 use crate::{DbError, Options, Result, Row, Value};
@@ -28,7 +32,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 pub(crate) struct Postgres {
     /// The URL without its password.
     name: String,
-    pool: Pool,
+    pool: Pool<Connections>,
     tls: MakeRustlsConnect,
     /// For `LISTEN`, past any `PgBouncer`.
     direct: PostgresTarget,
@@ -58,7 +62,11 @@ impl Postgres {
             recycling_method: RecyclingMethod::Fast,
         };
         let idle = options.idle_timeout;
-        let pool = Pool::builder(Manager::from_config(target.config, tls.clone(), method))
+        let connections = Connections {
+            inner: Manager::from_config(target.config, tls.clone(), method),
+            prepared_statements: options.prepared_statements,
+        };
+        let pool = Pool::builder(connections)
             .max_size(options.max_connections.max(1))
             .wait_timeout(Some(options.acquire_timeout))
             .create_timeout(Some(options.connect_timeout))
@@ -115,28 +123,41 @@ impl Postgres {
     }
 
     pub(crate) async fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-        let mut checkout = self.checkout().await?;
-        checkout.mark_dirty();
-        let types = convert::typed(params);
-        let call = checkout.client().query_typed(sql, &types);
-        let answer = answer(&self.name, self.options.statement_timeout, call).await;
-        convert::rows(&checkout.settle(answer)?)
+        convert::rows(&self.single(sql, params).await?.0)
     }
 
     pub(crate) async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64> {
+        Ok(self.single(sql, params).await?.1)
+    }
+
+    /// The rows, and how many were changed.
+    async fn single(&self, sql: &str, params: &[Value]) -> Result<(Vec<tokio_postgres::Row>, u64)> {
+        let (name, limit) = (&self.name, self.options.statement_timeout);
         let mut checkout = self.checkout().await?;
         checkout.mark_dirty();
-        let types = convert::typed(params);
-        let call = checkout.client().execute_typed(sql, &types);
-        let answer = answer(&self.name, self.options.statement_timeout, call).await;
+        let answer = match answer(name, limit, checkout.run(sql, params)).await {
+            // It was not run, and is not prepared any more.
+            Answer::Outdated(_) => answer(name, limit, checkout.run(sql, params)).await,
+            answer => answer,
+        };
         checkout.settle(answer)
     }
 }
 
 impl Checkout {
+    /// A statement by itself.
+    async fn run(
+        &self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<(Vec<tokio_postgres::Row>, u64), tokio_postgres::Error> {
+        let ready = self.connection().ready(sql, params).await?;
+        ready.run(self.client()).await
+    }
+
     /// After a single statement: clean if the server answered.
-    fn settle<T>(&mut self, answer: checkout::Answer<T>) -> Result<T> {
-        if let checkout::Answer::InStep(_) = answer {
+    fn settle<T>(&mut self, answer: Answer<T>) -> Result<T> {
+        if !answer.is_lost() {
             self.mark_clean();
         }
         answer.into_result()

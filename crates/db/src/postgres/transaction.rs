@@ -56,15 +56,13 @@ impl PostgresTransaction {
     /// In one round trip.
     async fn start(&mut self, begin: &str, local: &Local) -> Result<()> {
         let (settings, values) = local.set_config(self.limit);
-        let values = convert::typed(&values);
-        let client = self.checkout.client();
+        let (name, limit) = (&self.name, self.limit);
+        let (client, connection) = (self.checkout.client(), self.checkout.connection());
+        let ready = answer(name, limit, connection.ready(&settings, &values)).await;
+        let settings = ready.into_result()?;
         let (begin, settings) = join(
-            answer(&self.name, self.limit, client.batch_execute(begin)),
-            answer(
-                &self.name,
-                self.limit,
-                client.query_typed(&settings, &values),
-            ),
+            answer(name, limit, client.batch_execute(begin)),
+            answer(name, limit, settings.run(client)),
         )
         .await;
         self.settle(begin)?;
@@ -72,19 +70,26 @@ impl PostgresTransaction {
     }
 
     fn settle<T>(&mut self, answer: Answer<T>) -> Result<T> {
-        self.is_lost |= matches!(answer, Answer::Lost(_));
+        self.is_lost |= answer.is_lost();
         answer.into_result()
     }
 
     pub(crate) async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-        let types = convert::typed(params);
-        let answer = answer(
-            &self.name,
-            self.limit,
-            self.checkout.client().query_typed(sql, &types),
-        )
-        .await;
-        convert::rows(&self.settle(answer)?)
+        convert::rows(&self.run(sql, params).await?.0)
+    }
+
+    pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        Ok(self.run(sql, params).await?.1)
+    }
+
+    /// The rows, and how many were changed.
+    async fn run(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<(Vec<tokio_postgres::Row>, u64)> {
+        let answer = answer(&self.name, self.limit, self.checkout.run(sql, params)).await;
+        self.settle(answer)
     }
 
     pub(crate) async fn query_map<T>(
@@ -93,10 +98,9 @@ impl PostgresTransaction {
         params: &[Value],
         decode: impl Fn(&Row) -> T,
     ) -> Result<Vec<T>> {
-        let types = convert::typed(params);
         let stream = async {
-            let stream = self.checkout.client().query_typed_raw(sql, types).await?;
-            let mut stream = std::pin::pin!(stream);
+            let ready = self.checkout.connection().ready(sql, params).await?;
+            let mut stream = std::pin::pin!(ready.stream(self.checkout.client()).await?);
             let (mut columns, mut rows) = (None, Ok(Vec::new()));
             while let Some(row) = stream.try_next().await? {
                 // To the end in any case: the connection is in step only when the whole answer was read.
@@ -111,17 +115,6 @@ impl PostgresTransaction {
         };
         let answer = answer(&self.name, self.limit, stream).await;
         self.settle(answer)?
-    }
-
-    pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        let types = convert::typed(params);
-        let answer = answer(
-            &self.name,
-            self.limit,
-            self.checkout.client().execute_typed(sql, &types),
-        )
-        .await;
-        self.settle(answer)
     }
 
     /// Several statements without parameters, in the simple protocol.
@@ -142,6 +135,12 @@ impl PostgresTransaction {
         rows: &[Vec<Value>],
     ) -> Result<Vec<u64>, BatchError> {
         let mut counts = Vec::with_capacity(rows.len());
+        if let [first, _, ..] = rows {
+            let connection = self.checkout.connection();
+            let prepared = answer(&self.name, self.limit, connection.prepare(sql, first)).await;
+            self.settle(prepared)
+                .map_err(|error| BatchError { index: 0, error })?;
+        }
         for chunk in rows.chunks(PIPELINE) {
             for answer in self.pipeline(sql, chunk).await {
                 let index = counts.len();
@@ -155,11 +154,10 @@ impl PostgresTransaction {
     }
 
     async fn pipeline(&self, sql: &str, rows: &[Vec<Value>]) -> Vec<Answer<u64>> {
-        let client = self.checkout.client();
-        let types: Vec<_> = rows.iter().map(|row| convert::typed(row)).collect();
-        let mut calls: Vec<_> = types
+        let (client, connection) = (self.checkout.client(), self.checkout.connection());
+        let mut calls: Vec<_> = rows
             .iter()
-            .map(|row| Box::pin(client.execute_typed(sql, row)))
+            .map(|row| Box::pin(connection.as_known(sql, row).changed(client)))
             .collect();
         // A call sends its messages when it is first polled; one pass in this order puts them on the wire in it.
         let early: Vec<_> = poll_fn(|context| {
@@ -178,7 +176,7 @@ impl PostgresTransaction {
                 Poll::Pending => answer(&self.name, self.limit, call).await,
             });
             // What follows a failure fails because of it, or is never answered.
-            if matches!(answers.last(), Some(Answer::Lost(_))) {
+            if answers.last().is_some_and(Answer::is_lost) {
                 break;
             }
         }
@@ -197,6 +195,7 @@ impl PostgresTransaction {
                 self.checkout.mark_clean();
                 result
             }
+            Answer::Outdated(error) => Err(error),
             Answer::Lost(_) => Err(DbError::OutcomeUnknown {
                 database: self.name.clone(),
             }),

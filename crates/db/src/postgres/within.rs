@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join4;
 
-use super::checkout::{Answer, answer};
+use super::checkout::{Answer, Checkout, answer};
 use super::{Postgres, convert};
 use crate::{DbError, Local, Result, Row, Value};
 
@@ -13,48 +13,86 @@ use crate::{DbError, Local, Result, Row, Value};
 pub(super) const GRACE: Duration = Duration::from_millis(100);
 
 impl Postgres {
-    /// `BEGIN`, the settings, the statement and `COMMIT` are sent before the first answer is awaited. A transaction whose
-    /// statement failed is rolled back by its `COMMIT`.
+    /// `BEGIN`, the settings, the statement and `COMMIT` are sent before the first answer is awaited, and what is to be
+    /// prepared before them. A transaction whose statement failed is rolled back by its `COMMIT`.
     pub(crate) async fn query_within(
         &self,
         local: &Local,
         sql: &str,
         params: &[Value],
     ) -> Result<Vec<Row>> {
-        let limit = local.limit(self.options.statement_timeout);
         let mut checkout = self.checkout().await?;
-        checkout.mark_dirty();
+        match self.once_within(&mut checkout, local, sql, params).await {
+            // It was rolled back, and is not prepared any more.
+            Answer::Outdated(_) => self.once_within(&mut checkout, local, sql, params).await,
+            answer => answer,
+        }
+        .into_result()
+    }
+
+    async fn once_within(
+        &self,
+        checkout: &mut Checkout,
+        local: &Local,
+        sql: &str,
+        params: &[Value],
+    ) -> Answer<Vec<Row>> {
+        let limit = local.limit(self.options.statement_timeout);
+        let (name, wait) = (&self.name, limit + GRACE);
         let (settings, values) = local.set_config(limit);
-        let (values, types) = (convert::typed(&values), convert::typed(params));
         let begin = if local.is_read_only {
             "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
         } else {
             "BEGIN ISOLATION LEVEL READ COMMITTED"
         };
-        let (name, wait) = (&self.name, limit + GRACE);
-        let client = checkout.client();
+        checkout.mark_dirty();
+        let (client, connection) = (checkout.client(), checkout.connection());
+        let ready = async {
+            let settings = connection.ready(&settings, &values).await?;
+            Ok((settings, connection.ready(sql, params).await?))
+        };
+        let (settings, statement) = match answer(name, wait, ready).await {
+            Answer::InStep(Ok(ready)) => ready,
+            Answer::InStep(Err(error)) | Answer::Outdated(error) => {
+                checkout.mark_clean();
+                return Answer::InStep(Err(error));
+            }
+            Answer::Lost(error) => return Answer::Lost(error),
+        };
         // A call sends its messages when it is first polled, and they are first polled in this order.
         let (begin, settings, rows, commit) = join4(
             answer(name, wait, client.batch_execute(begin)),
-            answer(name, wait, client.query_typed(&settings, &values)),
-            answer(name, wait, client.query_typed(sql, &types)),
+            answer(name, wait, settings.run(client)),
+            answer(name, wait, statement.run(client)),
             answer(name, wait, client.batch_execute("COMMIT")),
         )
         .await;
-        if let Answer::InStep(_) = commit {
+        if !commit.is_lost() {
             checkout.mark_clean();
         }
-        begin.into_result()?;
-        settings.into_result()?;
+        for first in [begin.map(drop), settings.map(drop)] {
+            if !matches!(first, Answer::InStep(Ok(()))) {
+                return first.map(|()| Vec::new());
+            }
+        }
         match (rows, commit) {
-            (Answer::InStep(Ok(rows)), Answer::InStep(Ok(()))) => convert::rows(&rows),
-            (Answer::InStep(Err(error)), _) => Err(error),
-            (Answer::InStep(Ok(_)), Answer::InStep(Err(error))) => Err(error),
-            (Answer::Lost(error), _) | (_, Answer::Lost(error)) if local.is_read_only => Err(error),
+            (Answer::InStep(Ok((rows, _))), Answer::InStep(Ok(()))) => {
+                Answer::InStep(convert::rows(&rows))
+            }
+            (Answer::InStep(Err(error)), _) => Answer::InStep(Err(error)),
+            (Answer::InStep(Ok(_)), Answer::InStep(Err(error)) | Answer::Outdated(error)) => {
+                Answer::InStep(Err(error))
+            }
+            // Rolled back for certain only if its `COMMIT` was answered.
+            (Answer::Outdated(error), Answer::InStep(_)) => Answer::Outdated(error),
+            (Answer::Lost(error), _) | (_, Answer::Lost(error)) if local.is_read_only => {
+                Answer::Lost(error)
+            }
             // The COMMIT was on its way.
-            (Answer::Lost(_), _) | (_, Answer::Lost(_)) => Err(DbError::OutcomeUnknown {
+            (Answer::Lost(_), _) | (_, Answer::Lost(_)) => Answer::Lost(DbError::OutcomeUnknown {
                 database: self.name.clone(),
             }),
+            (Answer::Outdated(error), Answer::Outdated(_)) => Answer::InStep(Err(error)),
         }
     }
 }
