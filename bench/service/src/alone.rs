@@ -11,10 +11,17 @@ use crate::Failure;
 
 const ROUNDS: usize = 40;
 
-/// Prints nanoseconds a call for each, the best of many rounds: what disturbs only adds.
+/// Prints nanoseconds a call for each method, or for this one only, the best of many rounds: what disturbs only adds.
 #[expect(clippy::print_stdout, reason = "it is what was asked for")]
-pub(crate) async fn print(entry: &HttpEntry, token: &str, calls: u32) -> Result<(), Failure> {
-    for (method, token) in [("hello", None), ("greet", Some(token))] {
+pub(crate) async fn print(
+    entry: &HttpEntry,
+    token: &str,
+    calls: u32,
+    only: Option<&str>,
+) -> Result<(), Failure> {
+    let methods = [("hello", None), ("greet", Some(token))];
+    let is_wanted = |method: &str| only.is_none_or(|only| only == method);
+    for (method, token) in methods.into_iter().filter(|(name, _)| is_wanted(name)) {
         let mut best = Duration::MAX;
         for _ in 0..ROUNDS {
             let begun = Instant::now();

@@ -5,7 +5,8 @@
 //! - `bench-service tokens COUNT` prints tokens of so many users, one a line.
 //! - `bench-service serve PORT` answers calls on 127.0.0.1, with `DATABASE_URL`, and with `REDIS_URL` for a cache that is
 //!   shared; without it, the cache is of this process alone.
-//! - `bench-service alone CALLS` prints what a call costs without sockets, of 40 rounds of so many calls.
+//! - `bench-service alone CALLS [METHOD]` prints what a call costs without sockets, of 40 rounds of so many calls; of one
+//!   method, `hello` or `greet`, for a tool that counts instructions.
 //!
 //! `SECRET` signs and verifies the tokens.
 #![forbid(unsafe_code)]
@@ -44,11 +45,15 @@ async fn main() -> Result<(), Failure> {
         ["prepare", role] => users::prepare(&database()?, role).await,
         ["tokens", count] => tokens::print(&secret()?, count.parse()?),
         ["serve", port] => serve(port.parse()?).await,
-        ["alone", calls] => {
+        ["alone", calls, only @ ..] if only.len() <= 1 => {
             let token = tokens::sign(&secret()?, 0)?;
-            alone::print(&entry().await?, &token, calls.parse()?).await
+            let only = only.first().copied();
+            alone::print(&entry().await?, &token, calls.parse()?, only).await
         }
-        _ => Err("expected `prepare ROLE`, `tokens COUNT`, `serve PORT` or `alone CALLS`".into()),
+        _ => Err(
+            "expected `prepare ROLE`, `tokens COUNT`, `serve PORT` or `alone CALLS [METHOD]`"
+                .into(),
+        ),
     }
 }
 
