@@ -50,7 +50,7 @@ async fn pool_min_connections_are_open_before_anybody_asks() {
     until_connections(&observer, "kept", 3).await;
     drop(database);
     tokio::time::timeout(PATIENCE, async {
-        until_connections(&observer, "kept", 0).await
+        until_connections(&observer, "kept", 0).await;
     })
     .await
     .unwrap();
