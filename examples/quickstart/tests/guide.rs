@@ -170,7 +170,15 @@ fn taken(row: &Row) -> Option<String> {
     let value = match row.setting {
         // Only one of these is given at a time, and in production's company.
         "auth.public_key_file" | "auth.jwks_url" | "auth.algorithm" => return None,
+        // Its members are given.
+        "http.websocket" => return None,
         "http.port" => "0",
+        "http.cors" => {
+            "{origins = ['https://app.example.com'], credentials = true, max_age = '10m'}"
+        }
+        "database.prepared_statements" | "config.watch" => "true",
+        "traces.endpoint" => "'http://localhost:4318'",
+        "traces.headers" => "{authorization = 'x'}",
         "http.socket" | "cache.l2.prefix" | "rate_limit.prefix" => "'x'",
         "store.url" => "'redis://localhost:6379'",
         "store.databases" => "{cache = 1}",

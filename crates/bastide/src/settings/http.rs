@@ -50,7 +50,7 @@ pub struct HttpSettings {
 /// `[http.websocket]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocketSettings {
-    /// `enabled`: on.
+    /// `enabled`: whether one can be opened; on.
     pub enabled: bool,
     /// `path`: where it is opened; `/ws`.
     pub path: String,
