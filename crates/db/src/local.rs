@@ -10,7 +10,8 @@ use crate::Value;
 #[derive(Debug, Clone, Default)]
 pub struct Local {
     /// Names and values that Postgres' `current_setting` gives within the transaction, by `set_config(.., true)`. Row-level
-    /// security reads them. `SQLite` has nothing like it.
+    /// security reads them. `SQLite` has nothing like it. A statement may be [prepared](crate::Options::prepared_statements)
+    /// without them, so that `search_path` has no place here.
     pub settings: Vec<(&'static str, String)>,
     /// For one statement, where it is shorter than [`Options::statement_timeout`](crate::Options::statement_timeout).
     pub limit: Option<Duration>,

@@ -29,7 +29,7 @@ async fn a_statement_is_prepared_when_it_is_asked_for_again() {
     let fixture = Fixture::postgres();
     for said in [None, Some(true), Some(false)] {
         let database = open(&fixture, said);
-        let expected = if said == Some(false) { 0 } else { 1 };
+        let expected = i64::from(said != Some(false));
         let sql = "SELECT $1 AS n";
         for (time, expected) in [0, expected, expected].into_iter().enumerate() {
             let rows = database.query(sql, &values![time as i64]).await.unwrap();
