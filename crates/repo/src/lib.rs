@@ -9,8 +9,8 @@
 //!   asked with its predicate, and on Postgres row-level security holds for statements of one's own too.
 //! - **Nothing crosses.** Primary keys, unique keys, indexes and references begin with the tenant: a row cannot refer to
 //!   another tenant's, and a conflict tells nothing of it.
-//! - **One round trip** for a single statement on Postgres, settings and `COMMIT` included; no session state, so that
-//!   `PgBouncer` in transaction mode may stand between.
+//! - **One round trip** for a single statement on Postgres, settings and `COMMIT` included (once more where a connection
+//!   prepares it); behind a pooler no session state, so that `PgBouncer` in transaction mode may stand between.
 //! - **Across tenants** only by [`TenantDb::across_tenants`]: under a name, by a connection of its own, and written down.
 //! - **The deadline of the call** is the statement's: the server ends it. A future that is dropped at any await leaves nothing to
 //!   the next user of the connection.

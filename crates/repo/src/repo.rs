@@ -1,6 +1,7 @@
 //! The rows of one entity: reading.
 
 use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
 
 use bastide_db::Value;
 
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::field::Field;
 use crate::filter::Filter;
 use crate::query::{Deleted, Found, Query};
-use crate::statement::Statement;
+use crate::statement::{self, Statement};
 use crate::tenant_db::TenantDb;
 
 /// The rows of one entity. Cheap to clone.
@@ -20,6 +21,8 @@ use crate::tenant_db::TenantDb;
 /// `&TenantTx` of a transaction.
 pub struct Repo<E> {
     pub(crate) db: TenantDb,
+    /// The statement of [`Repo::find`], written when it is first needed.
+    pub(crate) find: Arc<OnceLock<String>>,
     pub(crate) of: PhantomData<fn() -> E>,
 }
 
@@ -27,6 +30,7 @@ impl<E> Clone for Repo<E> {
     fn clone(&self) -> Self {
         Self {
             db: self.db.clone(),
+            find: Arc::clone(&self.find),
             of: PhantomData,
         }
     }
@@ -64,15 +68,25 @@ impl<E: Entity> Repo<E> {
     }
 
     pub(crate) async fn find_by(&self, way: &Way<'_>, id: &E::Id) -> Result<Option<E>> {
+        let (table, who) = (E::TABLE, way.who());
+        let sql = self.find.get_or_init(|| self.find_text(who));
+        let tenant = table.traits.tenant.then(|| who.tenant_value());
+        let params: Vec<Value> = tenant.into_iter().chain([id.to_value()]).collect();
+        statement::check(&params)?;
+        let rows = self.db.run_text(way, table, true, sql, &params).await?;
+        let first = rows.first().map(E::from_row);
+        Ok(first.transpose()?)
+    }
+
+    /// The same text whoever asks, and for which id.
+    fn find_text(&self, who: &Who) -> String {
         let table = E::TABLE;
         let mut statement = self.statement("SELECT ");
         statement.names(table.read.iter().copied());
         statement.push(" FROM ").name(table.name);
-        scope(&mut statement, table, way.who(), Deleted::No);
-        has_id(&mut statement, table, id.to_value());
-        let rows = self.db.run(way, table, true, statement.finish()?).await?;
-        let first = rows.first().map(E::from_row);
-        Ok(first.transpose()?)
+        scope(&mut statement, table, who, Deleted::No);
+        has_id(&mut statement, table, Value::Null);
+        statement.into_text()
     }
 
     /// The rows that a query asks for.

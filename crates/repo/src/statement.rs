@@ -92,6 +92,11 @@ impl Statement {
         self.param(text.into()).push(") > 0");
     }
 
+    /// The text alone, for parameters that come later.
+    pub(crate) fn into_text(self) -> String {
+        self.sql
+    }
+
     /// Text and parameters, if the databases can take them.
     pub(crate) fn finish(self) -> Result<(String, Vec<Value>)> {
         check(&self.params)?;

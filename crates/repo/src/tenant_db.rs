@@ -1,6 +1,7 @@
 //! The database, reached only for a tenant.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bastide_context::{Cx, Tenant};
 use bastide_db::{Database, Dialect, Row, Value};
@@ -34,6 +35,7 @@ impl TenantDb {
     pub fn repo<E: Entity>(&self) -> Repo<E> {
         Repo {
             db: self.clone(),
+            find: Arc::default(),
             of: PhantomData,
         }
     }
@@ -102,16 +104,28 @@ impl TenantDb {
         is_read_only: bool,
         (sql, params): (String, Vec<Value>),
     ) -> Result<Vec<Row>> {
+        self.run_text(way, table, is_read_only, &sql, &params).await
+    }
+
+    /// Like [`TenantDb::run`], with parameters that were [checked](crate::statement::check).
+    pub(crate) async fn run_text(
+        &self,
+        way: &Way<'_>,
+        table: &'static Table,
+        is_read_only: bool,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Row>> {
         let who = way.who();
         let judge = |error| who.judge_of(error, table);
         match way {
             Way::Call(who) => {
                 let local = who.local(is_read_only)?;
-                let rows = Box::pin(self.database.query_within(&local, &sql, &params));
+                let rows = Box::pin(self.database.query_within(&local, sql, params));
                 let rows = async { rows.await.map_err(judge) };
                 who.until_deadline(rows).await
             }
-            Way::Transaction(transaction) => transaction.run(&sql, &params).await.map_err(judge),
+            Way::Transaction(transaction) => transaction.run(sql, params).await.map_err(judge),
         }
     }
 }
