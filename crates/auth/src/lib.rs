@@ -50,6 +50,7 @@ mod keys;
 mod object;
 mod password;
 mod policy;
+mod remembered;
 mod service_key;
 mod sessions;
 mod tenant;

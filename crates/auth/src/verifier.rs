@@ -1,33 +1,31 @@
 //! From the text of a token to an identity.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use quick_cache::sync::Cache;
 
 use crate::base64url;
 use crate::binding::BindingKey;
 use crate::claims::{Expected, Names, Read};
 use crate::clock::Clock;
-use crate::digest::sha256;
 use crate::error::AuthError;
 use crate::identity::Identity;
 use crate::jwks::RemoteKeys;
 use crate::keys::Keys;
+use crate::remembered::{Remembered, Verified};
 use crate::sessions::{Found, Sessions};
 use crate::token::Token;
 
 /// Verifies tokens. Share it by `Arc`.
 ///
-/// A token that was verified is remembered by its SHA-256 digest, so that the signature is checked once in five minutes;
-/// its end, its session and its binding are checked on every call.
+/// A token that was verified is remembered, so that the signature is checked once in five minutes; its end, its session and
+/// its binding are checked on every call.
 #[derive(Debug)]
 pub struct Verifier {
     source: Source,
     expected: Expected,
-    cache: Option<Arc<TokenCache>>,
+    cache: Option<Arc<Remembered>>,
     sessions: Option<Sessions>,
     binding: Option<BindingKey>,
     clock: Clock,
@@ -39,25 +37,8 @@ enum Source {
     Remote(Arc<RemoteKeys>),
 }
 
-#[derive(Debug)]
-struct TokenCache {
-    verified: Cache<[u8; 32], Arc<Verified>>,
-    ttl: Duration,
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Verified {
-    read: Read,
-    /// When the signature is to be checked again.
-    until: Timestamp,
-    /// The state of the remote keys with which it was checked.
-    generation: u64,
-}
-
 impl Verifier {
-    /// How many verified tokens are remembered unless said otherwise.
+    /// How many verified tokens are remembered unless said otherwise, each with its text of at most 8 KiB.
     pub const CACHED_TOKENS: usize = 5_000;
     /// For how long unless said otherwise.
     pub const CACHED_FOR: Duration = Duration::from_mins(5);
@@ -130,14 +111,7 @@ impl Verifier {
 
     /// Remembers this many verified tokens for this long. Zero of either: none.
     pub fn cache(mut self, tokens: usize, ttl: Duration) -> Self {
-        self.cache = (tokens > 0 && !ttl.is_zero()).then(|| {
-            Arc::new(TokenCache {
-                verified: Cache::new(tokens),
-                ttl,
-                hits: AtomicU64::new(0),
-                misses: AtomicU64::new(0),
-            })
-        });
+        self.cache = (tokens > 0 && !ttl.is_zero()).then(|| Arc::new(Remembered::new(tokens, ttl)));
         self
     }
 
@@ -169,8 +143,8 @@ impl Verifier {
     /// Who the bearer of this token is.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
         let verified = match self.remembered(token) {
-            Ok(verified) => verified,
-            Err(digest) => self.check(token, digest).await?,
+            Some(verified) => verified,
+            None => self.check(token).await?,
         };
         let Read {
             identity,
@@ -187,7 +161,7 @@ impl Verifier {
     /// Forgets every verified token, so that each signature is checked again.
     pub fn forget_all(&self) {
         if let Some(cache) = &self.cache {
-            cache.verified.clear();
+            cache.forget_all();
         }
     }
 
@@ -199,38 +173,22 @@ impl Verifier {
     /// The same to be asked later, when the verifier is somebody else's.
     pub fn cache_counter(&self) -> impl Fn() -> (u64, u64) + Send + Sync + use<> {
         let cache = self.cache.clone();
-        let of = |cache: &Arc<TokenCache>| {
-            (
-                cache.hits.load(Ordering::Relaxed),
-                cache.misses.load(Ordering::Relaxed),
-            )
-        };
-        move || cache.as_ref().map_or((0, 0), of)
+        move || cache.as_deref().map_or((0, 0), Remembered::counts)
     }
 
-    /// The token as it was verified before, or its digest.
-    fn remembered(&self, token: &str) -> Result<Arc<Verified>, [u8; 32]> {
-        let Some(cache) = &self.cache else {
-            return Err([0; 32]);
-        };
-        let digest = sha256(token);
+    /// The token as it was verified before.
+    fn remembered(&self, token: &str) -> Option<Arc<Verified>> {
+        let cache = self.cache.as_ref()?;
         let now = self.clock.now();
-        let is_good = |one: &Arc<Verified>| {
+        cache.find(token, |one| {
             now < one.until
                 && now.as_second() < one.read.last_second
                 && one.generation == self.generation()
-        };
-        if let Some(verified) = cache.verified.get(&digest).filter(is_good) {
-            cache.hits.fetch_add(1, Ordering::Relaxed);
-            Ok(verified)
-        } else {
-            cache.misses.fetch_add(1, Ordering::Relaxed);
-            Err(digest)
-        }
+        })
     }
 
     /// Checks signature and claims. Only a token that passes is remembered: bad ones cannot push out good ones.
-    async fn check(&self, text: &str, digest: [u8; 32]) -> Result<Arc<Verified>, AuthError> {
+    async fn check(&self, text: &str) -> Result<Arc<Verified>, AuthError> {
         let token = Token::read(text)?;
         let generation = match &self.source {
             Source::Fixed(keys) => {
@@ -249,8 +207,8 @@ impl Verifier {
         let read = self.expected.read(&payload, now)?;
         let ttl = self
             .cache
-            .as_ref()
-            .map_or(Duration::ZERO, |cache| cache.ttl);
+            .as_deref()
+            .map_or(Duration::ZERO, Remembered::ttl);
         let until = now.checked_add(ttl).unwrap_or(Timestamp::MAX);
         let verified = Arc::new(Verified {
             read,
@@ -258,7 +216,7 @@ impl Verifier {
             generation,
         });
         if let Some(cache) = &self.cache {
-            cache.verified.insert(digest, verified.clone());
+            cache.keep(text, verified.clone());
         }
         Ok(verified)
     }
