@@ -4,9 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bastide_auth::TenantId;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::canonical;
-use crate::digest;
+use crate::digest::Parts;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,17 @@ impl KeyError {
     }
 }
 
+/// Whose a value is, and so who may be given it.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'a> {
+    /// All callers of the tenant share it.
+    Tenant(&'a TenantId),
+    /// Only this subject of the tenant may see it.
+    Subject(&'a TenantId, &'a str),
+    /// It is the same for everybody. Only for values that depend on no tenant's data.
+    Everybody,
+}
+
 /// Whose value it is, what made it, and of which arguments. Two keys are equal only if all of these are.
 ///
 /// `name` says what was computed, as `users.find`. Arguments are compared by their JSON, with the members of objects in
@@ -47,7 +59,11 @@ impl Key {
         name: &str,
         arguments: &impl Serialize,
     ) -> Result<Self, KeyError> {
-        Self::build("tenant", Some(tenant), "", name, arguments)
+        Ok(Self::of_json(
+            Owner::Tenant(tenant),
+            name,
+            &json(name, arguments)?,
+        ))
     }
 
     /// The key of what only one subject of the tenant may see.
@@ -57,33 +73,33 @@ impl Key {
         name: &str,
         arguments: &impl Serialize,
     ) -> Result<Self, KeyError> {
-        Self::build("subject", Some(tenant), subject, name, arguments)
+        let owner = Owner::Subject(tenant, subject);
+        Ok(Self::of_json(owner, name, &json(name, arguments)?))
     }
 
     /// The key of what is the same for everybody. Only for values that depend on no tenant's data.
     pub fn shared(name: &str, arguments: &impl Serialize) -> Result<Self, KeyError> {
-        Self::build("shared", None, "", name, arguments)
+        Ok(Self::of_json(
+            Owner::Everybody,
+            name,
+            &json(name, arguments)?,
+        ))
     }
 
-    fn build(
-        scope: &str,
-        tenant: Option<&TenantId>,
-        subject: &str,
-        name: &str,
-        arguments: &impl Serialize,
-    ) -> Result<Self, KeyError> {
-        let value = serde_json::to_value(arguments).map_err(|source| KeyError::Arguments {
-            name: name.to_owned(),
-            source,
-        })?;
-        let mut text = Vec::new();
-        canonical::write(&value, &mut text);
-        let whose = tenant.map_or("", TenantId::as_str);
-        let [scope, whose, subject, name] = [scope, whose, subject, name].map(str::as_bytes);
-        Ok(Self {
-            digest: digest::of_parts(&[scope, whose, subject, name, &text]),
+    /// The key of arguments that are JSON already.
+    pub fn of_json(owner: Owner<'_>, name: &str, arguments: &Value) -> Self {
+        let (scope, tenant, subject) = match owner {
+            Owner::Tenant(tenant) => ("tenant", Some(tenant), ""),
+            Owner::Subject(tenant, subject) => ("subject", Some(tenant), subject),
+            Owner::Everybody => ("shared", None, ""),
+        };
+        let of_tenant = tenant.map_or("", TenantId::as_str);
+        let mut parts = Parts::of([scope, of_tenant, subject, name]);
+        parts.push(|bytes| canonical::write(arguments, bytes));
+        Self {
+            digest: parts.digest(),
             tenant: tenant.cloned(),
-        })
+        }
     }
 
     /// The place of this key's value in a cache.
@@ -101,6 +117,13 @@ impl Key {
         let digest = URL_SAFE_NO_PAD.encode(self.digest);
         format!("{cache}:{tenant}:{digest}")
     }
+}
+
+fn json(name: &str, arguments: &impl Serialize) -> Result<Value, KeyError> {
+    serde_json::to_value(arguments).map_err(|source| KeyError::Arguments {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 /// The place of a value within this process.

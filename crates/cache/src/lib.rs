@@ -91,7 +91,7 @@ mod voids;
 pub use cache::Cache;
 pub use counters::{Counters, Totals};
 pub use keep::Keep;
-pub use key::{Key, KeyError};
+pub use key::{Key, KeyError, Owner};
 pub use options::{CacheOptions, OptionsError};
 pub use tag::Tag;
 pub use tiers::Reach;

@@ -162,22 +162,12 @@ impl<'a> Lookup<'a> {
 
     /// What is in this process's memory, if it may be served.
     fn in_memory<T: DeserializeOwned>(&self) -> Option<Found<'a, T>> {
-        let tiers = self.tiers();
-        let held = tiers.l1.get(&self.slot)?;
-        let now = Instant::now();
-        if now >= held.until || !tiers.voids.spare(held.stamp, &held.tags) {
-            tiers.l1.remove(&self.slot, &held);
-            return None;
-        }
-        let options = &tiers.options;
-        let is_known_good = tiers.remote.link.is_in_sync(now, options.max_staleness)
-            || now.saturating_duration_since(held.known_good) < options.outage_ttl;
-        let is_fresh = now < held.fresh_until;
-        if !is_known_good || *held.tags != *self.tags || (!is_fresh && self.stale.is_zero()) {
+        let (held, is_fresh) = self.tiers().held(&self.slot)?;
+        if *held.tags != *self.tags || (!is_fresh && self.stale.is_zero()) {
             return None;
         }
         let Some(value) = self.read(&held) else {
-            tiers.l1.remove(&self.slot, &held);
+            self.tiers().l1.remove(&self.slot, &held);
             return None;
         };
         self.counters().hits_l1.add(1);

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bastide_auth::TenantId;
 
-use crate::digest;
+use crate::digest::Parts;
 
 /// Something that values depend on, as `user:7`. Values that carry the tag, in whichever cache, go together.
 ///
@@ -17,29 +17,28 @@ impl Tag {
 
     /// Something of one tenant.
     pub fn for_tenant(tenant: &TenantId, text: &str) -> Self {
-        Self::of(&["tenant", tenant.as_str(), text])
+        Self::of(["tenant", tenant.as_str(), text])
     }
 
     /// Something that belongs to no tenant. A tenant's values may depend on it too.
     pub fn shared(text: &str) -> Self {
-        Self::of(&["shared", text])
+        Self::of(["shared", text])
     }
 
     /// Carried by every value: for when the store has lost something and nobody knows what.
     pub(crate) fn everything() -> Self {
-        Self::of(&["everything"])
+        Self::of(["everything"])
     }
 
     /// Carried by every value of one cache.
     pub(crate) fn cache(name: &str) -> Self {
-        Self::of(&["cache", name])
+        Self::of(["cache", name])
     }
 
-    fn of(parts: &[&str]) -> Self {
-        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+    fn of<const N: usize>(parts: [&str; N]) -> Self {
         let mut id = [0; Self::LEN];
         // Half of the digest: should two tags ever meet, one is invalidated with the other.
-        id.copy_from_slice(&digest::of_parts(&parts)[..Self::LEN]);
+        id.copy_from_slice(&Parts::of(parts).digest()[..Self::LEN]);
         Self(id)
     }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bastide_store::Store;
+use tokio::time::Instant;
 
 use crate::counters::{Counters, Totals};
 use crate::flights::Flights;
-use crate::l1::L1;
+use crate::key::Slot;
+use crate::l1::{Held, L1};
 use crate::options::CacheOptions;
 use crate::remote::Remote;
 use crate::tag::Tag;
@@ -60,6 +62,21 @@ impl Tiers {
             .iter()
             .map(|(name, counters)| (*name, Arc::clone(counters)))
             .collect()
+    }
+
+    /// What this process holds here, if it may be served, and whether it is fresh.
+    pub(crate) fn held(&self, slot: &Slot) -> Option<(Arc<Held>, bool)> {
+        let held = self.l1.get(slot)?;
+        let now = Instant::now();
+        if now >= held.until || !self.voids.spare(held.stamp, &held.tags) {
+            self.l1.remove(slot, &held);
+            return None;
+        }
+        let options = &self.options;
+        let is_known_good = self.remote.link.is_in_sync(now, options.max_staleness)
+            || now.saturating_duration_since(held.known_good) < options.outage_ttl;
+        let is_fresh = now < held.fresh_until;
+        is_known_good.then_some((held, is_fresh))
     }
 
     /// Forgets what this process holds, and lets nothing be held that is being computed.

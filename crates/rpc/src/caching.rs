@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bastide_auth::Identity;
-use bastide_cache::{Cache, Keep, Key, Tag};
+use bastide_cache::{Cache, Keep, Key, Owner, Tag};
 use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -76,19 +76,20 @@ impl Cached {
         work: impl Future<Output = Result<Bytes, Problem>>,
     ) -> Result<Bytes, Problem> {
         let tenant = identity.and_then(Identity::tenant);
-        let key = match (tenant, identity, self.whose) {
+        let owner = match (tenant, identity, self.whose) {
             (Some(tenant), Some(identity), Whose::Callers) => {
-                Key::for_subject(tenant, identity.subject(), method, input)
+                Owner::Subject(tenant, identity.subject())
             }
-            (Some(tenant), _, _) => Key::for_tenant(tenant, method, input),
+            (Some(tenant), _, _) => Owner::Tenant(tenant),
             // At a public entry; what depends on a caller without a tenant is kept for nobody.
-            (None, None, _) | (None, Some(_), Whose::Tenants) => Key::shared(method, input),
+            (None, None, _) | (None, Some(_), Whose::Tenants) => Owner::Everybody,
             (None, Some(_), Whose::Callers) => return work.await,
         };
-        // The input was read as JSON, so it can be written as JSON.
-        let Ok(key) = key else {
-            return work.await;
-        };
+        let key = Key::of_json(owner, method, input);
+        // Tags follow from the method, the tenant and the input, so from the key.
+        if let Some(output) = cache.json_in_memory(&key) {
+            return Ok(output);
+        }
         let tags = self.tags.iter().map(|tag| tag.of(identity, input));
         let keep = Keep::lasting(self.ttl).tags(tags);
         let compute = async || {

@@ -9,7 +9,7 @@ use bastide_telemetry::metrics::{Counter, Exposition, Registry};
 use jiff::Timestamp;
 use tokio::time::advance;
 
-use crate::support::{Source, cache, eventually, key, memory, options, pairs, tagged};
+use crate::support::{Source, cache, eventually, key, memory, options, pairs, tag, tagged};
 
 #[tokio::test]
 async fn s8_a_value_is_computed_once_for_two_processes() {
@@ -77,6 +77,33 @@ async fn each_tier_has_its_time_and_the_entrys_own_is_the_shortest() {
     source.through(&cache, &key(3), &never).await;
     source.through(&cache, &key(3), &never).await;
     assert_eq!(source.asked(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s8_memory_gives_json_while_it_is_fresh_and_not_void() {
+    let (here, there) = {
+        let store = memory();
+        (
+            cache(&store, options()).await,
+            cache(&store, options()).await,
+        )
+    };
+    let source = Source::of(7);
+    assert_eq!(here.json_in_memory(&key(1)), None);
+    source.through(&here, &key(1), &tagged()).await;
+    assert_eq!(here.json_in_memory(&key(1)).unwrap(), "7");
+    assert_eq!(here.counters().hits_l1.get(), 1);
+    // Only of this process's memory, of this key and under this name.
+    assert_eq!(there.json_in_memory(&key(1)), None);
+    assert_eq!(here.json_in_memory(&key(2)), None);
+    assert_eq!(here.named("users").json_in_memory(&key(1)), None);
+    here.invalidate(&[tag("user")]).await;
+    assert_eq!(here.json_in_memory(&key(1)), None);
+    source.through(&here, &key(1), &tagged()).await;
+    assert_eq!(here.json_in_memory(&key(1)).unwrap(), "7");
+    advance(Duration::from_secs(61)).await;
+    assert_eq!(here.json_in_memory(&key(1)), None);
+    assert_eq!(here.counters().hits_l1.get(), 2);
 }
 
 #[tokio::test(start_paused = true)]
