@@ -1,7 +1,5 @@
 //! From a call's outcome to an HTTP response.
 
-use std::fmt;
-use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -277,24 +275,23 @@ fn put_quota(fields: &mut HeaderMap, quota: &Quota) {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
-    fields.insert(LIMIT, limit.into());
-    fields.insert(REMAINING, remaining.into());
-    fields.insert(RESET, (now + reset).into());
-    fields.insert(
-        STATE,
-        text(format_args!("\"default\";r={remaining};t={reset}")),
-    );
-    fields.insert(
-        POLICY,
-        text(format_args!("\"default\";q={limit};w={window}")),
-    );
+    fields.insert(LIMIT, number(limit.into()));
+    fields.insert(REMAINING, number(remaining.into()));
+    fields.insert(RESET, number(now + reset));
+    fields.insert(STATE, default([(";r=", remaining.into()), (";t=", reset)]));
+    fields.insert(POLICY, default([(";q=", limit.into()), (";w=", window)]));
 }
 
-/// The value that this writes.
-fn text(value: fmt::Arguments<'_>) -> HeaderValue {
-    let mut buffer = [0; 64];
-    let mut rest = &mut buffer[..];
-    rest.write_fmt(value).expect("three numbers are shorter");
-    let length = 64 - rest.len();
-    HeaderValue::from_bytes(&buffer[..length]).expect("digits and letters")
+/// As `HeaderValue::from`, which reserves room for the longest number and so has to allocate twice.
+fn number(number: u64) -> HeaderValue {
+    HeaderValue::from_str(itoa::Buffer::new().format(number)).expect("digits")
+}
+
+/// The one limit, which needs no name, and two numbers about it. Put together by hand: each answer to a caller has two.
+fn default([(first, one), (second, other)]: [(&str, u64); 2]) -> HeaderValue {
+    let mut digits = [itoa::Buffer::new(); 2];
+    let [of_one, of_other] = &mut digits;
+    let [one, other] = [of_one.format(one), of_other.format(other)];
+    let text = ["\"default\"", first, one, second, other].concat();
+    HeaderValue::try_from(text).expect("digits and letters")
 }
