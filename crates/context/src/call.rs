@@ -141,6 +141,11 @@ impl Call {
         self.deadline
     }
 
+    /// Whether nothing is left at this moment, for who has just read the clock.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
     /// How much time is left; `None`: without end.
     pub fn remaining(&self) -> Result<Option<Duration>, DeadlinePassed> {
         let Some(deadline) = self.deadline else {
@@ -196,8 +201,11 @@ mod tests {
         );
         assert_eq!(call.shortened(Duration::MAX).deadline(), call.deadline());
         assert_eq!(Call::new().remaining(), Ok(None));
-        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::advance(Duration::from_millis(9_999)).await;
+        assert!(!call.is_over(Instant::now()));
+        tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(call.remaining(), Err(DeadlinePassed));
+        assert!(call.is_over(Instant::now()) && !Call::new().is_over(Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -79,8 +79,9 @@ struct Door<'a> {
     timeout: Option<Duration>,
 }
 
-/// Who stands in front of a door, and until when.
+/// Who stands in front of a door, since when, and until when.
 struct Caller<'a> {
+    since: Instant,
     credentials: &'a Credentials,
     call: Call,
     peer: Option<IpAddr>,
@@ -229,12 +230,21 @@ impl Dispatcher {
 
     /// When a call that comes in now must be answered: what the caller grants, if that is less than the server does.
     pub fn deadline(&self, granted: Option<Duration>) -> Instant {
-        deadline(granted, self.timeout)
+        self.deadline_from(Instant::now(), granted)
+    }
+
+    /// The same of a call that came in at this moment.
+    pub(crate) fn deadline_from(&self, begun: Instant, granted: Option<Duration>) -> Instant {
+        deadline(begun, granted, self.timeout)
     }
 
     /// The same for a route, which may have a time of its own.
     pub(crate) fn deadline_of(&self, entry: &RouteEntry, granted: Option<Duration>) -> Instant {
-        deadline(granted, entry.route().time().unwrap_or(self.timeout))
+        deadline(
+            Instant::now(),
+            granted,
+            entry.route().time().unwrap_or(self.timeout),
+        )
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -287,6 +297,7 @@ impl Dispatcher {
             timeout: route.time(),
         };
         let caller = Caller {
+            since: Instant::now(),
             credentials,
             call,
             peer,
@@ -350,6 +361,7 @@ impl Dispatcher {
             timeout: method.timeout(),
         };
         let caller = Caller {
+            since: started,
             credentials,
             call,
             peer,
@@ -399,6 +411,7 @@ impl Dispatcher {
         inside: impl AsyncFnOnce(Call, Option<Identity>, P) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let Caller {
+            since,
             credentials,
             call,
             peer,
@@ -407,7 +420,9 @@ impl Dispatcher {
             Some(timeout) => call.shortened(timeout),
             None => call,
         };
-        call.remaining()?;
+        if call.is_over(since) {
+            return Err(DeadlinePassed.into());
+        }
         let deadline = call.clone();
         let line = pin!(async {
             let identity = self.verify(credentials, door.access.is_public()).await;
@@ -558,8 +573,8 @@ impl Dispatcher {
     }
 }
 
-fn deadline(granted: Option<Duration>, most: Duration) -> Instant {
-    Instant::now() + granted.map_or(most, |granted| granted.min(most))
+fn deadline(begun: Instant, granted: Option<Duration>, most: Duration) -> Instant {
+    begun + granted.map_or(most, |granted| granted.min(most))
 }
 
 fn over_limit(quota: &Quota) -> Problem {

@@ -213,7 +213,7 @@ impl HttpEntry {
         let begun = Instant::now();
         let (parts, body) = request.into_parts();
         let head = Head::read(&parts, peer, &self.options);
-        let call = head.call(self.dispatcher.deadline(head.granted));
+        let call = head.call(self.dispatcher.deadline_from(begun, head.granted));
         let span = call.span();
         let answering = self.answer_to(&parts, &head, call, body, begun);
         let response = answering.instrument(span.clone()).await;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
+use foldhash::fast::RandomState;
 use semver::Version;
 
 use crate::access::Access;
@@ -186,7 +187,7 @@ pub struct Registry {
     entries: Vec<Entry>,
     routes: Vec<RouteEntry>,
     /// By `users@1.0.0/find`, `users@1.0/find`, `users@1/find` and `users/find`: each the latest that fits.
-    by_name: HashMap<Box<str>, usize>,
+    by_name: HashMap<Box<str>, usize, RandomState>,
     by_path: Paths,
 }
 
