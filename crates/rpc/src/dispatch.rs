@@ -505,6 +505,7 @@ impl Dispatcher {
             timeout: None,
         };
         let caller = Caller {
+            since: Instant::now(),
             credentials,
             call,
             peer,
