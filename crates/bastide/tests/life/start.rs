@@ -128,6 +128,7 @@ fn s18_production_does_not_start_without_what_it_needs() {
         let plan = Plan::new().with("BASTIDE_ENV", "production");
         plan.with("PROBE_PLAN__ROWS", "true")
             .with("REDIS_URL", "memory")
+            .with("PROBE_AUTH__SECRET", "thirty-two bytes that nobody knows")
     };
     refused(&production().run(&[]), 2, "set DATABASE_URL");
 
@@ -143,6 +144,8 @@ fn s18_production_does_not_start_without_what_it_needs() {
         .with("DATABASE_OWNER_URL", &owner);
     let migrations = plan.folder().join("migrations");
     fs::create_dir(&migrations).unwrap();
+    let keyless = plan.clone_with("PROBE_AUTH__SECRET", "");
+    refused(&keyless.run(&[]), 2, "no keys are named");
     let nobody = plan.clone_with("DATABASE_URL", &url.replace("app:", "nobody:"));
     let why = "does not let this program in: role \"nobody\" does not exist";
     refused(&nobody.run(&[]), 1, why);
