@@ -1,6 +1,6 @@
 //! Why a program did not start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bastide_auth::{KeyError, TenantIdError};
 use bastide_cache::OptionsError;
@@ -118,6 +118,12 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// What the system said about this file or folder.
+    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+
     pub(crate) fn no_worker(name: &str, app: &App) -> Self {
         let known: Vec<_> = app.workers.iter().map(|worker| worker.name).collect();
         let known = match &known[..] {

@@ -24,10 +24,6 @@ struct Files {
 /// The texts live as long as the process: it reads them once.
 pub(crate) fn read(folder: &Path, component: &'static str) -> Result<Migrations, StartError> {
     let mut found: BTreeMap<String, Files> = BTreeMap::new();
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StartError::File { path, source }
-    };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -36,14 +32,14 @@ pub(crate) fn read(folder: &Path, component: &'static str) -> Result<Migrations,
                 steps: &[],
             });
         }
-        Err(error) => return Err(failed(folder)(error)),
+        Err(error) => return Err(StartError::file(folder)(error)),
     };
     for entry in entries {
-        let path = entry.map_err(failed(folder))?.path();
+        let path = entry.map_err(StartError::file(folder))?.path();
         let Some((name, dialect)) = parse_name(&path)? else {
             continue;
         };
-        let text = fs::read_to_string(&path).map_err(failed(&path))?;
+        let text = fs::read_to_string(&path).map_err(StartError::file(&path))?;
         let files = found.entry(name).or_default();
         match dialect {
             None => files.both = Some(text),
@@ -80,13 +76,9 @@ pub(crate) fn write(
             (folder.join(format!("{stem}.sqlite.sql")), sqlite),
         ]
     };
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StartError::File { path, source }
-    };
-    fs::create_dir_all(folder).map_err(failed(folder))?;
+    fs::create_dir_all(folder).map_err(StartError::file(folder))?;
     for (path, text) in &files {
-        fs::write(path, text).map_err(failed(path))?;
+        fs::write(path, text).map_err(StartError::file(path))?;
     }
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }

@@ -370,10 +370,7 @@ impl Parts {
     /// A file in the data directory, which is made for it.
     fn embedded(&self) -> Result<Secret, StartError> {
         let folder = &self.settings.data_dir;
-        std::fs::create_dir_all(folder).map_err(|source| StartError::File {
-            path: folder.clone(),
-            source,
-        })?;
+        std::fs::create_dir_all(folder).map_err(StartError::file(folder))?;
         let path = folder.join(format!("{}.db", self.program.name));
         Ok(Secret::new(format!("sqlite:{}", path.display())))
     }
